@@ -1,0 +1,1 @@
+"""Images: where their files come from and where they are kept."""

@@ -1,0 +1,1 @@
+"""The specifications' own models: image references, manifests, runtime configuration, seccomp profiles."""

@@ -1,0 +1,1 @@
+"""How the kernel is told: a policy becomes a plan, and the plan a list of system calls."""

@@ -1,0 +1,1 @@
+"""What is allowed: profiles, their meaning and their order."""

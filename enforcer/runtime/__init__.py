@@ -1,0 +1,1 @@
+"""Order, processes and state: a program is executed and what it started is supervised."""
