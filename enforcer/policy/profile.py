@@ -131,6 +131,8 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Filesystem:
+    """Which files there are: the image's own under `root`, what is mounted over them, and what stays reachable of both."""
+
     root: Literal["read-only", "ephemeral"]
     mounts: frozenset[Mount]
     paths: Paths
@@ -167,6 +169,8 @@ class Ingress:
 
 @dataclass(frozen=True, slots=True)
 class Network:
+    """Who may be talked to, by whom, and whether the host's own network is shared (which makes the other two moot)."""
+
     egress: frozenset[Egress]
     ingress: frozenset[Ingress]
     share: Literal["none", "host"] = "none"
@@ -267,7 +271,7 @@ class ImageMatch:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """One grant that a ceiling or an image's own profile took away: the grant's clause, the clause that bounded it, and words."""
+    """One grant that a ceiling or an image's own profile took away: its clause, the clause that bounded it, and words."""
 
     granted: Clause
     bounded_by: Clause
