@@ -1,0 +1,1 @@
+"""The gate as tests: linters, contracts, and what the documents promise."""

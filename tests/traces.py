@@ -1,0 +1,86 @@
+"""What a launch may leave on a host: mounts, cgroups, network namespaces, links, nft tables, state, files and processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = "enforcer-tests-"
+SESSION = "ENFORCER_TESTS_SESSION"  # the environment variable that marks the session's processes; its value is a directory
+STATE = Path("/run/enforcer")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Trace:
+    """One thing found on the host. certain: only this session can have made it."""
+
+    kind: str
+    name: str
+    certain: bool = False
+
+
+def find() -> list[Trace]:
+    """Everything that carries enforcer's or the session's name now; the session's own directory is not a trace."""
+    return [*_mounts(), *_cgroups(), *_network(), *_files(), *_processes()]
+
+
+def _mounts() -> Iterator[Trace]:
+    """Mounts of our own mount namespace: field 5 of proc_pid_mountinfo(5) is the mount point, field 4 the root."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if "enforcer" in line:
+            yield Trace("mount", line.split(" ")[4])
+
+
+def _cgroups() -> Iterator[Trace]:
+    for directory, below, _ in os.walk("/sys/fs/cgroup"):
+        yield from (Trace("cgroup", f"{directory}/{name}") for name in below if "enforcer" in name)
+
+
+def _network() -> Iterator[Trace]:
+    for directory, kind in (("/run/netns", "network namespace"), ("/sys/class/net", "link")):
+        if Path(directory).is_dir():
+            yield from (Trace(kind, name) for name in os.listdir(directory) if name.startswith("enf"))
+    nft = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin")
+    if nft:
+        tables = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, check=False).stdout
+        yield from (Trace("nft table", line) for line in tables.splitlines() if "enforcer" in line)
+
+
+def _files() -> Iterator[Trace]:
+    """State below /run/enforcer, and what stands directly in /tmp; pytest tidies the session's directory itself."""
+    for path in STATE.glob("*/*"):
+        yield Trace("state", str(path))
+    for path in Path("/tmp").glob("*enforcer*"):
+        if not path.name.startswith(PREFIX):
+            yield Trace("file", str(path))
+    session = Path(os.environ[SESSION])
+    yield from (Trace("file", str(path), certain=True) for path in session.glob("*") if not path.name.startswith("pytest-of-"))
+
+
+def _processes() -> Iterator[Trace]:
+    """Processes that inherited the session's mark, other than the session's own (which ends after us)."""
+    mark = f"{SESSION}={os.environ[SESSION]}\0".encode()
+    own = _ancestors()
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            marked = mark in (directory / "environ").read_bytes() + b"\0"
+            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        except OSError:  # it ended, or is not ours to read
+            continue
+        if marked and int(directory.name) not in own:
+            yield Trace("process", f"{directory.name} {command}", certain=True)
+
+
+def _ancestors() -> frozenset[int]:
+    """Process ids from this process up to the first."""
+    found = [os.getpid()]
+    while found[-1] > 1:
+        found.append(int(Path(f"/proc/{found[-1]}/stat").read_text().rpartition(")")[2].split()[1]))
+    return frozenset(found)
