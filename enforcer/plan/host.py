@@ -2,12 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import hashlib
+import json
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from enforcer.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Linux's capabilities in the order of their numbers, without CAP_ (include/uapi/linux/capability.h).
+CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+)
+_SETS = ("capabilities", "namespaces", "seccomp_actions")
+_PAIRS = ("subordinate_uids", "subordinate_gids", "container_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +139,51 @@ class Enforcement:
     verdict: Literal["enforced", "weaker", "impossible"]
     by: str
     why: str = ""
+
+
+def to_document(facts: HostFacts) -> dict[str, object]:
+    """The facts as JSON values; sets are sorted, so that equal facts make equal documents."""
+    document: dict[str, object] = {}
+    for item in fields(facts):
+        value = getattr(facts, item.name)
+        if item.name in _SETS:
+            document[item.name] = sorted(value)
+        elif item.name in _PAIRS:
+            document[item.name] = list(value)
+        else:
+            document[item.name] = dict(sorted(value.items())) if item.name == "cgroups" else value
+    return document
+
+
+def from_document(document: Mapping[str, object]) -> HostFacts:
+    """The reverse of `to_document`.
+
+    Raises HostError for anything else: a field that is missing, unknown or of another type.
+    """
+    template = to_document(_TEMPLATE)
+    if document.keys() != template.keys() or any(not _same_type(document[name], old) for name, old in template.items()):
+        raise HostError("this is no document of host facts", hint="remove the cached facts; they are measured again")
+    values: dict[str, Any] = dict(document)
+    values.update({name: frozenset(values[name]) for name in _SETS})
+    values.update({name: (values[name][0], values[name][1]) for name in _PAIRS})
+    values["cgroups"] = MappingProxyType(dict(values["cgroups"]))
+    return HostFacts(**values)
+
+
+def _same_type(value: object, template: object) -> bool:
+    """Same type, same kinds inside: lists of pairs hold two integers, the others and the mapping hold strings."""
+    if type(value) is not type(template):
+        return False
+    if isinstance(value, list):
+        pair = template == [0, 0]
+        return all(type(item) is (int if pair else str) for item in value) and (not pair or len(value) == 2)  # noqa: PLR2004
+    return not isinstance(value, dict) or all(isinstance(text, str) for item in value.items() for text in item)
+
+
+def digest(facts: HostFacts) -> str:
+    """sha256, in hexadecimal, of the facts: part of the key under which a plan is cached."""
+    document = json.dumps(to_document(facts), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+_TEMPLATE = HostFacts("", "", rootful=False, uid=0, gid=0, capabilities=frozenset(), namespaces=frozenset())
