@@ -1,7 +1,7 @@
 # On a bare Debian, as root: `make demo` shows it, `make test` proves it. Nothing but apt and pip is asked for anything.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := pyproject.toml README.md $(shell find bin enforcer policies audits -type f -not -name '*.pyc')
+SOURCES := pyproject.toml README.md $(shell find bin enforcer/ policies audits -type f -not -name '*.pyc' 2>/dev/null)
 PYTEST_ARGS ?=
 
 .PHONY: demo test lint format bench golden docs setup clean
@@ -39,13 +39,13 @@ setup: .venv/.installed
 
 .venv/.installed: $(SOURCES) | .venv/bin/python
 	scripts/apt-install scripts/apt-packages.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check .
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 .
 	@touch $@
 
 # The tests read the checkout; only the tools beside them are installed.
 .venv/.dev: pyproject.toml | .venv/bin/python
 	scripts/apt-install scripts/apt-packages.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 '.[dev]'
 	@touch $@
 
 clean:

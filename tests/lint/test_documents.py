@@ -1,0 +1,88 @@
+"""What the documents promise exists: tests, commands, files; and nothing says that it is unfinished."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NODE = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[
+    :-1
+]
+
+
+def _rows(text: str) -> list[str]:
+    """Table rows below the heading "Promises": its first two rows are the head."""
+    section = text.partition("\n## Promises\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("|")][2:]
+
+
+def _exists(path: str, name: str) -> bool:
+    """Whether a test id, without parameters, names a function or a method."""
+    found = ROOT / path
+    body: list[ast.stmt] = ast.parse(found.read_text()).body if found.exists() else []
+    *classes, function = name.split("::")
+    for wanted in classes:
+        body = [node for outer in body if isinstance(outer, ast.ClassDef) and outer.name == wanted for node in outer.body]
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in body)
+
+
+PROMISES = _rows((ROOT / "docs/threat-model.md").read_text())
+
+
+def test_the_threat_model_promises_something() -> None:
+    assert PROMISES
+
+
+@pytest.mark.parametrize("row", PROMISES, ids=lambda row: row.split("|")[1].strip()[:40])
+def test_every_promise_names_a_test_that_exists(row: str) -> None:
+    named = NODE.findall(row)
+    assert named, f"no test is named: {row}"
+    assert [f"{path}::{name}" for path, name in named if not _exists(path, name)] == []
+
+
+def test_a_test_that_does_not_exist_is_seen() -> None:
+    assert not _exists("tests/lint/test_documents.py", "test_nothing")
+    assert not _exists("tests/lint/test_nothing.py", "test_nothing")
+    assert _exists("tests/lint/test_documents.py", "test_a_test_that_does_not_exist_is_seen")
+
+
+def _commands(text: str) -> list[str]:
+    """Lines of the shell blocks, without prompt and comment."""
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+MENTIONED = sorted({command for path in DOCUMENTS for command in _commands(path.read_text()) if command})
+
+
+@pytest.mark.parametrize("target", sorted({c.split()[1] for c in MENTIONED if c.startswith("make ")}))
+def test_every_make_target_in_the_documents_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+SUBCOMMANDS = sorted({match for c in MENTIONED for match in re.findall(r"(?:^|\s|/)enforcer ([a-z][a-z-]*)", c)})
+
+
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS)
+def test_every_command_in_the_documents_exists(subcommand: str) -> None:
+    result = subprocess.run([ROOT / "bin/enforcer", subcommand, "--help"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_nothing_says_that_it_is_unfinished() -> None:
+    mark = re.compile(rb"\b(?:T[O]DO|F[I]XME|X[X]X)\b")
+    files = [path for path in TRACKED if (ROOT / path).is_file()]
+    assert [path for path in files if mark.search((ROOT / path).read_bytes())] == []

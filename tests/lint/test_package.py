@@ -1,0 +1,61 @@
+"""The wheel: what it carries, and that its commands work where pip puts them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import enforcer
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build from a copy of the tree, which setuptools would otherwise fill with its build directory."""
+    source = tmp_path_factory.mktemp("source")
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    archive = ["tar", "--create", "--null", "--verbatim-files-from", "--files-from=-", "--ignore-failed-read"]
+    packed = subprocess.run(archive, cwd=ROOT, input=tracked, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "--extract"], cwd=source, input=packed, check=True)
+    out = tmp_path_factory.mktemp("wheel")
+    result = _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", out, source)
+    assert result.returncode == 0, result.stderr
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a virtual environment with nothing but the wheel in it."""
+    directory = tmp_path_factory.mktemp("environment")
+    assert _run(sys.executable, "-m", "venv", "--without-pip", directory).returncode == 0
+    pip = [sys.executable, "-m", "pip", "--python", directory / "bin/python"]
+    result = _run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    assert result.returncode == 0, result.stderr
+    return directory
+
+
+def test_the_wheel_carries_every_profile_and_check(wheel: Path) -> None:
+    carried = {name.removeprefix("enforcer/_data/") for name in zipfile.ZipFile(wheel).namelist()}
+    expected = {str(path.relative_to(ROOT)) for room in ("policies", "audits") for path in (ROOT / room).rglob("*.yaml")}
+    assert expected <= carried
+
+
+def test_an_installed_command_finds_its_package(environment: Path) -> None:
+    result = _run(environment / "bin/enforcer", "--version")
+    assert (result.stdout, result.stderr) == (f"enforcer {enforcer.__version__}\n", "")
+    assert _run(environment / "bin/enforcer-runtime").returncode == 125
+
+
+def test_an_installed_package_finds_what_ships_with_it(environment: Path) -> None:
+    code = "import os; from enforcer.runtime import shipped; print(shipped.policies()); os.stat(shipped.policies())"
+    result = _run(environment / "bin/python", "-I", "-c", code)
+    assert result.stdout.startswith(str(environment)), result.stderr
