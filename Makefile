@@ -22,7 +22,7 @@ format: .venv/.dev
 
 bench: setup
 	scripts/apt-install bench/apt-packages.txt
-	$(BIN)/python bench/run.py $(BENCH_ARGS)
+	$(BIN)/python -m bench.run $(BENCH_ARGS)
 
 golden: .venv/.dev
 	ENFORCER_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden

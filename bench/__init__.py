@@ -1,0 +1,1 @@
+"""Start-up time and memory, side by side with peers in one run: `make bench`."""
