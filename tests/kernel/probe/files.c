@@ -1,0 +1,642 @@
+/* Group f, first part: what of the host's files, sockets and devices is there, and where the root can be written. */
+#include "steps.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+enum { PLACES_MAX = 128, FD_SCAN = 1024 };
+
+/* The first directory in which a file can be made; refused() when there is none. */
+static const char *some_directory(void) {
+    const char *places[PLACES_MAX];
+    char path[512];
+    int count = each_directory(places, PLACES_MAX);
+    for (int at = 1; at <= count; at++) { /* the root last */
+        const char *place = places[at % count];
+        snprintf(path, sizeof path, "%s/.probe-some-%d", place, getpid());
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+        if (fd < 0) continue;
+        close(fd);
+        unlink(path);
+        return place;
+    }
+    refused("no directory can be written");
+}
+
+static const char *scratch(char *path, size_t size) {
+    snprintf(path, size, "%s/.probe-%d", some_directory(), getpid());
+    return path;
+}
+
+static void step_host_paths(const struct attempt *attempt) {
+    (void)attempt;
+    if (settings.host_paths.count == 0) unsure("no --host-path given");
+    for (int at = 0; at < settings.host_paths.count; at++) {
+        if (access(settings.host_paths.items[at], F_OK) == 0) reached("%s is visible", settings.host_paths.items[at]);
+    }
+    refused("none of %d paths is visible", settings.host_paths.count);
+}
+
+static void step_host_path_writes(const struct attempt *attempt) {
+    (void)attempt;
+    if (settings.host_paths.count == 0) unsure("no --host-path given");
+    for (int at = 0; at < settings.host_paths.count; at++) {
+        if (access(settings.host_paths.items[at], W_OK) == 0) reached("%s can be written", settings.host_paths.items[at]);
+    }
+    refused("none of %d paths can be written", settings.host_paths.count);
+}
+
+/* Node creation in every directory there is: a is the type, b the device number. */
+static void step_mknod(const struct attempt *attempt) {
+    const char *places[PLACES_MAX];
+    char path[512];
+    int count = each_directory(places, PLACES_MAX);
+    int error = ENOENT;
+    for (int at = 0; at < count; at++) {
+        snprintf(path, sizeof path, "%s/.probe-node-%d", places[at], getpid());
+        if (mknod(path, (mode_t)attempt->a | 0600, (dev_t)attempt->b) == 0) {
+            unlink(path);
+            reached("mknod in %s", places[at]);
+        }
+        if (errno != EROFS && errno != ENOENT) error = errno;
+    }
+    errno = error;
+    refused("mknod in %d directories", count);
+}
+
+/* As above, and then the node must open: a nodev mount or a device program may still stop that. */
+static void step_mknod_open(const struct attempt *attempt) {
+    const char *places[PLACES_MAX];
+    char path[512];
+    int count = each_directory(places, PLACES_MAX);
+    int error = ENOENT;
+    for (int at = 0; at < count; at++) {
+        snprintf(path, sizeof path, "%s/.probe-node-%d", places[at], getpid());
+        if (mknod(path, (mode_t)attempt->a | 0600, (dev_t)attempt->b)) {
+            error = errno == EROFS || errno == ENOENT ? error : errno;
+            continue;
+        }
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        error = fd < 0 ? errno : 0;
+        unlink(path);
+        if (fd >= 0 || error == ENXIO) reached("a new node in %s opens", places[at]);
+    }
+    errno = error;
+    refused("open of a new node");
+}
+
+static void step_chmod_suid(const struct attempt *attempt) {
+    char path[512];
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    long answer = fchmod(fd, (mode_t)attempt->a | 0755);
+    struct stat stat;
+    bool kept = fstat(fd, &stat) == 0 && stat.st_mode & (mode_t)attempt->a;
+    struct statfs fs;
+    bool nosuid = fstatfs(fd, &fs) == 0 && fs.f_flags & ST_NOSUID;
+    unlink(path);
+    if (answer == 0 && kept && nosuid) {
+        errno = EPERM;
+        refused("the bit stays, on a nosuid mount");
+    }
+    if (answer == 0 && kept) reached("chmod %lo kept on %s", attempt->a, path);
+    refused("chmod");
+}
+
+static void step_chown(const struct attempt *attempt) {
+    char path[512];
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    long answer = fchown(fd, (uid_t)attempt->a, (gid_t)attempt->b);
+    int error = errno;
+    unlink(path);
+    errno = error;
+    judge(answer, "fchown");
+}
+
+static void step_file_capability(const struct attempt *attempt) {
+    (void)attempt;
+    struct vfs_cap_data data = {.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, .data = {{.permitted = 1u << 13}}};
+    char path[512];
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    long answer = fsetxattr(fd, "security.capability", &data, sizeof data, 0);
+    int error = errno;
+    unlink(path);
+    errno = error;
+    judge(answer, "setxattr security.capability");
+}
+
+static void step_xattr(const struct attempt *attempt) {
+    char path[512];
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    long answer = fsetxattr(fd, attempt->path, "1", 1, 0);
+    int error = errno;
+    unlink(path);
+    errno = error;
+    judge(answer, attempt->path);
+}
+
+static void step_immutable(const struct attempt *attempt) {
+    char path[512];
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    int flags = (int)attempt->a, none = 0;
+    long answer = ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    int error = errno;
+    ioctl(fd, FS_IOC_SETFLAGS, &none);
+    unlink(path);
+    errno = error;
+    judge(answer, "FS_IOC_SETFLAGS");
+}
+
+static int run_file(int fd) {
+    pid_t child = fork();
+    if (child < 0) return -1;
+    if (child == 0) {
+        char *const words[] = {(char *)"probe", (char *)"--list", (char *)"--only", (char *)"", NULL};
+        char *const none[] = {NULL};
+        close(1);
+        fexecve(fd, words, none);
+        _exit(errno);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EFAULT;
+    return errno == 0 ? 0 : -1;
+}
+
+static void copy_self(int to) {
+    char block[65536];
+    int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (from < 0) refused("open /proc/self/exe");
+    for (ssize_t got; (got = read(from, block, sizeof block)) > 0;)
+        if (write(to, block, (size_t)got) != got) refused("write");
+    close(from);
+}
+
+static void step_exec_new_file(const struct attempt *attempt) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/.probe-%d", attempt->path ? attempt->path : some_directory(), getpid());
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    copy_self(fd);
+    close(fd);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    int answer = run_file(fd);
+    int error = errno;
+    unlink(path);
+    errno = error;
+    judge(answer, "exec of a file just written");
+}
+
+static void step_exec_memfd(const struct attempt *attempt) {
+    (void)attempt;
+    int fd = memfd_create("probe", MFD_CLOEXEC);
+    if (fd < 0) refused("memfd_create");
+    copy_self(fd);
+    judge(run_file(fd), "exec of a memfd");
+}
+
+static void step_map_exec(const struct attempt *attempt) {
+    char path[512];
+    (void)attempt;
+    int fd = open(scratch(path, sizeof path), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+    if (fd < 0) refused("create");
+    unlink(path);
+    if (ftruncate(fd, 4096)) refused("ftruncate");
+    void *map = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    judge(map == MAP_FAILED ? -1 : 0, "mmap PROT_EXEC of a file just written");
+}
+
+static bool is_device_or_pipe(const struct stat *stat) { return !S_ISREG(stat->st_mode) && !S_ISDIR(stat->st_mode); }
+
+static const char *link_of(int fd, char *target, size_t size) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(path, target, size - 1);
+    target[length < 0 ? 0 : length] = 0;
+    return target;
+}
+
+static void step_fd_leak(const struct attempt *attempt) {
+    char found[700] = "", target[300];
+    struct stat stat;
+    int leaks = 0;
+    for (int fd = 3; fd < FD_SCAN; fd++) {
+        if (fstat(fd, &stat)) continue;
+        if (attempt->a && !S_ISDIR(stat.st_mode)) continue;
+        leaks++;
+        size_t used = strlen(found);
+        snprintf(found + used, sizeof found - used, " %d=%s", fd, link_of(fd, target, sizeof target));
+    }
+    if (leaks) reached("%d inherited:%s", leaks, found);
+    errno = EBADF;
+    refused("no descriptor above 2");
+}
+
+static void step_standard_fd(const struct attempt *attempt) {
+    struct stat stat;
+    char target[300];
+    int fd = (int)attempt->a;
+    if (fstat(fd, &stat)) refused("closed");
+    link_of(fd, target, sizeof target);
+    if (is_device_or_pipe(&stat)) unsure("%s", target);
+    if (access(target, F_OK)) reached("a file outside: %s", target);
+    refused("a file inside: %s", target);
+}
+
+/* A descriptor opened for reading is opened again for writing through /proc. */
+static void step_reopen(const struct attempt *attempt) {
+    char path[64], target[300];
+    struct stat stat;
+    snprintf(path, sizeof path, "/proc/self/fd/%ld", attempt->a);
+    if (fstat((int)attempt->a, &stat)) refused("closed");
+    if (S_ISFIFO(stat.st_mode)) unsure("a pipe");
+    int fd = open(path, (int)attempt->b | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    link_of((int)attempt->a, target, sizeof target);
+    if (!strcmp(target, "/dev/null")) unsure("/dev/null");
+    judge(fd, target);
+}
+
+static void step_fd_chdir(const struct attempt *attempt) {
+    char path[64], here[4096];
+    (void)attempt;
+    for (int fd = 0; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d/../../../../etc", fd);
+        if (chdir(path)) continue;
+        if (!getcwd(here, sizeof here) || here[0] != '/') reached("%s leads out of the root", path);
+    }
+    errno = ENOTDIR;
+    refused("no descriptor leads out");
+}
+
+static void step_dotdot(const struct attempt *attempt) {
+    (void)attempt;
+    struct stat root, above;
+    if (stat("/", &root) || stat("/../../../../..", &above)) refused("stat");
+    if (root.st_ino != above.st_ino || root.st_dev != above.st_dev) reached("/.. is not /");
+    errno = EXDEV;
+    refused("/.. is /");
+}
+
+static void step_cwd(const struct attempt *attempt) {
+    char here[4096];
+    (void)attempt;
+    if (!getcwd(here, sizeof here)) reached("no working directory inside");
+    if (here[0] != '/') reached("started outside the root: %s", here);
+    errno = ENOENT;
+    refused("%s", here);
+}
+
+static void step_hard_link(const struct attempt *attempt) {
+    const char *places[PLACES_MAX];
+    char path[512];
+    int count = each_directory(places, PLACES_MAX);
+    int error = ENOENT;
+    for (int at = 0; at < count; at++) {
+        snprintf(path, sizeof path, "%s/.probe-link-%d", places[at], getpid());
+        if (linkat(AT_FDCWD, attempt->path, AT_FDCWD, path, 0) == 0) {
+            unlink(path);
+            reached("a hard link in %s", places[at]);
+        }
+        if (errno != EXDEV && errno != ENOENT) error = errno;
+    }
+    errno = error;
+    refused("link");
+}
+
+static void step_inotify(const struct attempt *attempt) {
+    int fd = inotify_init1(IN_CLOEXEC);
+    if (fd < 0) refused("inotify_init1");
+    judge(inotify_add_watch(fd, attempt->path, IN_OPEN), "inotify_add_watch");
+}
+
+static void step_file_handle(const struct attempt *attempt) {
+    struct {
+        struct file_handle head;
+        unsigned char bytes[128];
+    } handle = {.head = {.handle_bytes = 128}};
+    int mount_id = 0;
+    if (name_to_handle_at(AT_FDCWD, attempt->path, &handle.head, &mount_id, 0)) refused("name_to_handle_at");
+    if (attempt->a == 0) reached("a handle of %u bytes", handle.head.handle_bytes);
+    int mount = open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    judge(open_by_handle_at(mount, &handle.head, O_RDONLY), "open_by_handle_at");
+}
+
+/* CVE-2014-0038's uncle: the root inode of the host's file system by its well-known number. */
+static void step_root_handle(const struct attempt *attempt) {
+    struct {
+        struct file_handle head;
+        uint32_t inode, generation;
+    } handle = {{.handle_bytes = 8, .handle_type = 1}, (uint32_t)attempt->a, 0};
+    int mount = open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (mount < 0) refused("open");
+    judge(open_by_handle_at(mount, &handle.head, O_RDONLY), "open_by_handle_at");
+}
+
+static void step_suid_files(const struct attempt *attempt) {
+    static const char *const programs[] = {"/bin/su",      "/usr/bin/su",     "/bin/mount",       "/usr/bin/passwd", "/usr/bin/sudo",
+                                           "/usr/bin/chsh", "/usr/bin/newgrp", "/usr/bin/gpasswd", "/bin/ping",       "/usr/bin/pkexec"};
+    char flag[32] = "";
+    (void)attempt;
+    for (size_t at = 0; at < COUNT(programs); at++) {
+        struct stat stat;
+        struct statfs fs;
+        if (lstat(programs[at], &stat) || !(stat.st_mode & S_ISUID)) continue;
+        if (statfs(programs[at], &fs) == 0 && fs.f_flags & ST_NOSUID) continue;
+        if (status_field("NoNewPrivs", flag, sizeof flag) && flag[0] == '1') continue;
+        reached("%s would gain its owner's rights", programs[at]);
+    }
+    errno = EPERM;
+    refused("no setuid program takes effect");
+}
+
+static void step_mapped_ids(const struct attempt *attempt) {
+    struct stat stat;
+    if (lstat(attempt->path, &stat)) refused("lstat");
+    if (stat.st_uid == 65534) {
+        errno = EOVERFLOW;
+        refused("owner is not mapped");
+    }
+    if (access(attempt->path, W_OK) == 0) reached("owner %u, can be written", stat.st_uid);
+    refused("owner %u", stat.st_uid);
+}
+
+static void step_truncate(const struct attempt *attempt) {
+    struct stat stat;
+    if (lstat(attempt->path, &stat)) refused("lstat");
+    judge(truncate(attempt->path, stat.st_size), "truncate to its own size");
+}
+
+static void step_chmod_same(const struct attempt *attempt) {
+    struct stat stat;
+    if (lstat(attempt->path, &stat)) refused("lstat");
+    judge(chmod(attempt->path, stat.st_mode & 07777), "chmod to its own mode");
+}
+
+static void step_utime(const struct attempt *attempt) {
+    struct stat stat;
+    if (lstat(attempt->path, &stat)) refused("lstat");
+    struct timespec times[2] = {stat.st_atim, stat.st_mtim};
+    judge(utimensat(AT_FDCWD, attempt->path, times, 0), "utimensat to its own times");
+}
+
+#define SEE(name, path) {"f.see_" name, 0, step_visible, path, 0, 0}
+#define SEE_LOOSE(name, path) {"f.see_" name, LOOSE, step_visible, path, 0, 0}
+#define SOCK(name, path) {"f.sock_" name, OUTSIDE, step_connects, path, 0, 0}
+#define CREATE(name, path) {"f.create_" name, 0, step_creatable, path, 0, 0}
+#define CREATE_LOOSE(name, path) {"f.create_" name, LOOSE, step_creatable, path, 0, 0}
+#define WRITE(name, path) {"f.write_" name, 0, step_writable, path, 0, 0}
+#define DEVICE(name, path) {"f.dev_" name, 0, step_device, path, 0, 0}
+#define NUMBER(major, minor) ((major) << 8 | (minor)) /* as makedev(3) for small numbers */
+#define NODE(name, type, major, minor) \
+    {"f.mknod_" name, 0, step_mknod, NULL, type, NUMBER(major, minor)}, \
+    {"f.mknod_open_" name, 0, step_mknod_open, NULL, type, NUMBER(major, minor)}
+
+const struct attempt file_attempts[] = {
+    {"f.host_path_seen", 0, step_host_paths, NULL, 0, 0},
+    {"f.host_path_written", 0, step_host_path_writes, NULL, 0, 0},
+    SEE("home", "/home"),
+    SEE("ssh", "/root/.ssh"),
+    SEE("aws", "/root/.aws"),
+    SEE("kube", "/root/.kube"),
+    SEE("docker_config", "/root/.docker"),
+    SEE("gnupg", "/root/.gnupg"),
+    SEE("netrc", "/root/.netrc"),
+    SEE("history", "/root/.bash_history"),
+    SEE("config", "/root/.config"),
+    SEE("etc_ssh", "/etc/ssh"),
+    SEE("etc_kubernetes", "/etc/kubernetes"),
+    SEE("sudoers", "/etc/sudoers.d"),
+    SEE("srv", "/srv"),
+    SEE("boot", "/boot"),
+    SEE("modules", "/lib/modules"),
+    SEE("kernel_source", "/usr/src/linux"),
+    SEE("lib_docker", "/var/lib/docker"),
+    SEE("lib_containerd", "/var/lib/containerd"),
+    SEE("lib_kubelet", "/var/lib/kubelet"),
+    SEE("lib_containers", "/var/lib/containers"),
+    SEE("lib_enforcer", "/var/lib/enforcer"),
+    SEE("lib_cloud", "/var/lib/cloud"),
+    SEE("run_systemd", "/run/systemd"),
+    SEE("run_user", "/run/user"),
+    SEE("run_udev", "/run/udev"),
+    SEE("run_secrets", "/run/secrets"),
+    SEE("run_credentials", "/run/credentials"),
+    SEE("run_docker", "/run/docker"),
+    SEE("run_enforcer", "/run/enforcer"),
+    SEE("cron", "/var/spool/cron"),
+    SEE("mail", "/var/mail"),
+    SEE("media", "/media"),
+    SEE("mnt", "/mnt"),
+    SEE("lost_found", "/lost+found"),
+    SEE("oldroot", "/.oldroot"),
+    SEE("put_old", "/oldroot"),
+    SEE_LOOSE("shadow", "/etc/shadow"),
+    SEE_LOOSE("var_log", "/var/log"),
+    SEE_LOOSE("opt", "/opt"),
+
+    SOCK("docker", "/var/run/docker.sock"),
+    SOCK("docker_run", "/run/docker.sock"),
+    SOCK("containerd", "/run/containerd/containerd.sock"),
+    SOCK("podman", "/run/podman/podman.sock"),
+    SOCK("crio", "/run/crio/crio.sock"),
+    SOCK("buildkit", "/run/buildkit/buildkitd.sock"),
+    SOCK("dockershim", "/run/dockershim.sock"),
+    SOCK("enforcer", "/run/enforcer/engine.sock"),
+    SOCK("dbus", "/run/dbus/system_bus_socket"),
+    SOCK("dbus_user", "/run/user/0/bus"),
+    SOCK("systemd", "/run/systemd/private"),
+    SOCK("systemd_notify", "/run/systemd/notify"),
+    SOCK("journal", "/run/systemd/journal/socket"),
+    SOCK("dev_log", "/dev/log"),
+    SOCK("snapd", "/run/snapd.socket"),
+    SOCK("incus", "/var/lib/incus/unix.socket"),
+    SOCK("lxd", "/var/lib/lxd/unix.socket"),
+    SOCK("libvirt", "/run/libvirt/libvirt-sock"),
+    SOCK("nscd", "/run/nscd/socket"),
+    SOCK("rpcbind", "/run/rpcbind.sock"),
+    SOCK("x11", "/tmp/.X11-unix/X0"),
+    SOCK("wayland", "/run/user/0/wayland-0"),
+    SOCK("pulse", "/run/user/0/pulse/native"),
+    SOCK("gpg_agent", "/run/user/0/gnupg/S.gpg-agent"),
+    SOCK("postgres", "/run/postgresql/.s.PGSQL.5432"),
+    SOCK("mysql", "/run/mysqld/mysqld.sock"),
+
+    CREATE("root", "/"),
+    CREATE("bin", "/bin"),
+    CREATE("sbin", "/sbin"),
+    CREATE("lib", "/lib"),
+    CREATE("etc", "/etc"),
+    CREATE("usr", "/usr"),
+    CREATE("usr_bin", "/usr/bin"),
+    CREATE("usr_local_bin", "/usr/local/bin"),
+    CREATE("var", "/var"),
+    CREATE("var_lib", "/var/lib"),
+    CREATE("home", "/home"),
+    CREATE("root_home", "/root"),
+    CREATE("opt", "/opt"),
+    CREATE("srv", "/srv"),
+    CREATE("mnt", "/mnt"),
+    CREATE("boot", "/boot"),
+    CREATE("cron", "/etc/cron.d"),
+    CREATE("profile_d", "/etc/profile.d"),
+    CREATE("systemd_units", "/etc/systemd/system"),
+    CREATE("dev", "/dev"),
+    CREATE("sys", "/sys"),
+    CREATE("proc", "/proc"),
+    CREATE_LOOSE("tmp", "/tmp"),
+    CREATE_LOOSE("var_tmp", "/var/tmp"),
+    CREATE_LOOSE("run", "/run"),
+    CREATE_LOOSE("dev_shm", "/dev/shm"),
+    CREATE_LOOSE("dev_mqueue", "/dev/mqueue"),
+    {"f.mkdir_root", 0, step_makes_dir, "/", 0, 0},
+    {"f.mkdir_dev", 0, step_makes_dir, "/dev", 0, 0},
+    {"f.mkdir_etc", 0, step_makes_dir, "/etc", 0, 0},
+    WRITE("passwd", "/etc/passwd"),
+    WRITE("shadow", "/etc/shadow"),
+    WRITE("hosts", "/etc/hosts"),
+    WRITE("resolv_conf", "/etc/resolv.conf"),
+    WRITE("ld_so_preload", "/etc/ld.so.preload"),
+    WRITE("ld_so_cache", "/etc/ld.so.cache"),
+    WRITE("bin_sh", "/bin/sh"),
+    WRITE("libc", "/lib/x86_64-linux-gnu/libc.so.6"),
+    {"f.truncate_passwd", 0, step_truncate, "/etc/passwd", 0, 0},
+    {"f.chmod_passwd", 0, step_chmod_same, "/etc/passwd", 0, 0},
+    {"f.chmod_root", 0, step_chmod_same, "/", 0, 0},
+    {"f.utime_passwd", 0, step_utime, "/etc/passwd", 0, 0},
+    {"f.chmod_dev_null", 0, step_chmod_same, "/dev/null", 0, 0},
+    {"f.owner_passwd", 0, step_mapped_ids, "/etc/passwd", 0, 0},
+
+    DEVICE("mem", "/dev/mem"),
+    DEVICE("kmem", "/dev/kmem"),
+    DEVICE("port", "/dev/port"),
+    DEVICE("kmsg", "/dev/kmsg"),
+    DEVICE("sda", "/dev/sda"),
+    DEVICE("vda", "/dev/vda"),
+    DEVICE("xvda", "/dev/xvda"),
+    DEVICE("nvme", "/dev/nvme0n1"),
+    DEVICE("loop_control", "/dev/loop-control"),
+    DEVICE("loop0", "/dev/loop0"),
+    DEVICE("ram0", "/dev/ram0"),
+    DEVICE("dm", "/dev/dm-0"),
+    DEVICE("mapper", "/dev/mapper/control"),
+    DEVICE("fuse", "/dev/fuse"),
+    DEVICE("cuse", "/dev/cuse"),
+    DEVICE("kvm", "/dev/kvm"),
+    DEVICE("tun", "/dev/net/tun"),
+    DEVICE("vhost_net", "/dev/vhost-net"),
+    DEVICE("vhost_vsock", "/dev/vhost-vsock"),
+    DEVICE("vsock", "/dev/vsock"),
+    DEVICE("vfio", "/dev/vfio/vfio"),
+    DEVICE("dri_card", "/dev/dri/card0"),
+    DEVICE("dri_render", "/dev/dri/renderD128"),
+    DEVICE("nvidia", "/dev/nvidiactl"),
+    DEVICE("input", "/dev/input/event0"),
+    DEVICE("mice", "/dev/input/mice"),
+    DEVICE("uinput", "/dev/uinput"),
+    DEVICE("snd", "/dev/snd/timer"),
+    DEVICE("video", "/dev/video0"),
+    DEVICE("rtc", "/dev/rtc0"),
+    DEVICE("hpet", "/dev/hpet"),
+    DEVICE("hwrng", "/dev/hwrng"),
+    DEVICE("cpu_msr", "/dev/cpu/0/msr"),
+    DEVICE("cpu_dma_latency", "/dev/cpu_dma_latency"),
+    DEVICE("sg0", "/dev/sg0"),
+    DEVICE("sr0", "/dev/sr0"),
+    DEVICE("bsg", "/dev/bsg/0:0:0:0"),
+    DEVICE("i2c", "/dev/i2c-0"),
+    DEVICE("spi", "/dev/spidev0.0"),
+    DEVICE("gpio", "/dev/gpiochip0"),
+    DEVICE("mei", "/dev/mei0"),
+    DEVICE("tpm", "/dev/tpm0"),
+    DEVICE("sev", "/dev/sev"),
+    DEVICE("sgx", "/dev/sgx_enclave"),
+    DEVICE("autofs", "/dev/autofs"),
+    DEVICE("btrfs", "/dev/btrfs-control"),
+    DEVICE("userfaultfd", "/dev/userfaultfd"),
+    DEVICE("udmabuf", "/dev/udmabuf"),
+    DEVICE("dma_heap", "/dev/dma_heap/system"),
+    DEVICE("binder", "/dev/binder"),
+    DEVICE("snapshot", "/dev/snapshot"),
+    DEVICE("ppp", "/dev/ppp"),
+    DEVICE("rfkill", "/dev/rfkill"),
+    DEVICE("nvram", "/dev/nvram"),
+    DEVICE("vga_arbiter", "/dev/vga_arbiter"),
+    DEVICE("vcs", "/dev/vcs"),
+    DEVICE("vcsa", "/dev/vcsa1"),
+    DEVICE("tty0", "/dev/tty0"),
+    DEVICE("tty1", "/dev/tty1"),
+    DEVICE("ttyS0", "/dev/ttyS0"),
+    DEVICE("hvc0", "/dev/hvc0"),
+    DEVICE("usb", "/dev/bus/usb/001/001"),
+    DEVICE("fb0", "/dev/fb0"),
+    {"f.dev_watchdog", 0, step_exists, "/dev/watchdog", 0, 0},
+    {"f.dev_watchdog0", 0, step_exists, "/dev/watchdog0", 0, 0},
+
+    NODE("mem", S_IFCHR, 1, 1),
+    NODE("kmsg", S_IFCHR, 1, 11),
+    NODE("null", S_IFCHR, 1, 3),
+    NODE("disk", S_IFBLK, 8, 0),
+    NODE("vda", S_IFBLK, 254, 0),
+    NODE("loop", S_IFBLK, 7, 0),
+    NODE("tty", S_IFCHR, 4, 0),
+    NODE("fuse", S_IFCHR, 10, 229),
+    NODE("tun", S_IFCHR, 10, 200),
+    NODE("kvm", S_IFCHR, 10, 232),
+
+    {"f.chmod_suid", 0, step_chmod_suid, NULL, S_ISUID, 0},
+    {"f.chmod_sgid", 0, step_chmod_suid, NULL, S_ISGID, 0},
+    {"f.chown_other", 0, step_chown, NULL, 12345, 12345},
+    {"f.chown_root", LOOSE, step_chown, NULL, 0, 0},
+    {"f.setxattr_capability", 0, step_file_capability, NULL, 0, 0},
+    {"f.setxattr_trusted", 0, step_xattr, "trusted.probe", 0, 0},
+    {"f.setxattr_security", 0, step_xattr, "security.probe", 0, 0},
+    {"f.setxattr_overlay", 0, step_xattr, "trusted.overlay.opaque", 0, 0},
+    {"f.attr_immutable", 0, step_immutable, NULL, FS_IMMUTABLE_FL, 0},
+    {"f.attr_append", 0, step_immutable, NULL, FS_APPEND_FL, 0},
+    {"f.suid_programs", 0, step_suid_files, NULL, 0, 0},
+    {"f.exec_new_file", 0, step_exec_new_file, NULL, 0, 0},
+    {"f.exec_tmp", LOOSE, step_exec_new_file, "/tmp", 0, 0},
+    {"f.exec_dev_shm", 0, step_exec_new_file, "/dev/shm", 0, 0},
+    {"f.exec_memfd", LOOSE, step_exec_memfd, NULL, 0, 0},
+    {"f.map_exec_new_file", LOOSE, step_map_exec, NULL, 0, 0},
+    {"f.fd_leak", 0, step_fd_leak, NULL, 0, 0},
+    {"f.fd_leak_directory", 0, step_fd_leak, NULL, 1, 0},
+    {"f.fd_stdin_outside", LOOSE, step_standard_fd, NULL, 0, 0},
+    {"f.fd_stdout_outside", LOOSE, step_standard_fd, NULL, 1, 0},
+    {"f.fd_stderr_outside", LOOSE, step_standard_fd, NULL, 2, 0},
+    {"f.fd_reopen_stdin_w", 0, step_reopen, NULL, 0, O_WRONLY},
+    {"f.fd_reopen_stdout_r", LOOSE, step_reopen, NULL, 1, O_RDONLY},
+    {"f.fd_chdir_out", 0, step_fd_chdir, NULL, 0, 0},
+    {"f.dotdot_root", 0, step_dotdot, NULL, 0, 0},
+    {"f.cwd_outside", 0, step_cwd, NULL, 0, 0},
+    {"f.hard_link_passwd", 0, step_hard_link, "/etc/passwd", 0, 0},
+    {"f.hard_link_shadow", 0, step_hard_link, "/etc/shadow", 0, 0},
+    {"f.inotify_root", LOOSE, step_inotify, "/", 0, 0},
+    {"f.inotify_proc", LOOSE, step_inotify, "/proc", 0, 0},
+    {"f.handle_of_root", LOOSE, step_file_handle, "/", 0, 0},
+    {"f.handle_open", 0, step_file_handle, "/", 1, 0},
+    {"f.handle_ext4_root", 0, step_root_handle, "/", 2, 0},
+    {"f.handle_xfs_root", 0, step_root_handle, "/", 128, 0},
+    {"f.handle_btrfs_root", 0, step_root_handle, "/", 256, 0},
+    {"f.handle_hosts_root", 0, step_root_handle, "/etc/hosts", 2, 0},
+};
+const size_t file_attempts_count = COUNT(file_attempts);

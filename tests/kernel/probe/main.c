@@ -1,0 +1,232 @@
+/* probe: tries the first step of each attack from where it stands, and says on one JSON line each how far it got.
+ *
+ *   probe [--group G] [--only NAME] [--skip NAME] [--list] [--safe] [--network]
+ *         [--canary NAME] [--key NAME] [--hostname NAME] [--host-port N] [--host-path PATH]
+ *         [--host-abstract NAME] [--host-pid N]
+ *
+ * NAME may be a glob. --safe leaves out what would touch anything outside or use much: for a run without any
+ * confinement. --network lets attempts send packets to addresses other than loopback: only inside a network
+ * namespace made for it. */
+#include "probe.h"
+
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ALARM_SECONDS = 3, HEAVY_SECONDS = 20 };
+
+struct settings settings;
+struct outcome *outcome;
+
+static const struct {
+    const struct attempt *attempts;
+    const size_t *count;
+} tables[] = {
+    {file_attempts, &file_attempts_count},         {proc_attempts, &proc_attempts_count},
+    {mount_attempts, &mount_attempts_count},       {kernel_attempts, &kernel_attempts_count},
+    {abi_attempts, &abi_attempts_count},           {identity_attempts, &identity_attempts_count},
+    {process_attempts, &process_attempts_count},   {network_attempts, &network_attempts_count},
+    {resource_attempts, &resource_attempts_count},
+};
+
+static _Noreturn void finish(int state, int error, const char *format, va_list values) {
+    outcome->error = error;
+    vsnprintf(outcome->detail, sizeof outcome->detail, format, values);
+    outcome->state = state;
+    _exit(0);
+}
+
+#define FINISH(state, error) \
+    int kept = error; \
+    va_list values; \
+    va_start(values, format); \
+    finish(state, kept, format, values)
+
+void reached(const char *format, ...) { FINISH(REACHED, 0); }
+void refused(const char *format, ...) { FINISH(REFUSED, errno); }
+void unsure(const char *format, ...) { FINISH(UNSURE, errno); }
+
+void judge(long answer, const char *what) {
+    if (answer >= 0) reached("%s succeeded", what);
+    refused("%s", what);
+}
+
+static void print_string(const char *text) {
+    putchar('"');
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (*at == '"' || *at == '\\') printf("\\%c", *at);
+        else if (*at < 0x20 || *at > 0x7e) printf("\\u%04x", *at);
+        else putchar(*at);
+    }
+    putchar('"');
+}
+
+static void print_outcome(const struct attempt *attempt) {
+    static const char *const words[] = {"null", "true", "false", "null"};
+    printf("{\"name\": ");
+    print_string(attempt->name);
+    printf(", \"group\": \"%c\", \"strict\": %s, \"reached\": %s, \"errno\": ", attempt->name[0],
+           attempt->flags & LOOSE ? "false" : "true", words[outcome->state]);
+    const char *name = outcome->error ? strerrorname_np(outcome->error) : NULL;
+    if (name) print_string(name);
+    else printf("null");
+    printf(", \"detail\": ");
+    print_string(outcome->detail);
+    if (outcome->counted) {
+        printf(", \"passes\": [");
+        for (int at = 0; at < outcome->calls_count; at++) printf("%s%d", at ? ", " : "", outcome->calls[at]);
+        printf("]");
+    }
+    printf("}\n");
+    fflush(stdout);
+}
+
+static void nap(long nanoseconds) {
+    struct timespec time = {0, nanoseconds};
+    nanosleep(&time, NULL);
+}
+
+/* Waits for the child, and ends it when its own alarm did not: a filter may refuse alarm(2) or a call may hang. */
+static int await(pid_t child, unsigned seconds) {
+    struct timespec start, now;
+    int status = 0;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (long pause = 100000;; pause = pause < 5000000 ? pause * 2 : pause) {
+        pid_t answer = waitpid(child, &status, WNOHANG);
+        if (answer == child) break;
+        if (answer < 0) return SIGKILL;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec - start.tv_sec > (time_t)seconds) kill(child, SIGKILL);
+        nap(pause);
+    }
+    kill(-child, SIGKILL); /* what the attempt left behind in its own process group */
+    return status;
+}
+
+static void describe_death(int status) {
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    if (outcome->state != SILENT) return;
+    if (number == SIGALRM || number == SIGKILL) {
+        outcome->state = UNSURE;
+        outcome->error = ETIMEDOUT;
+        snprintf(outcome->detail, sizeof outcome->detail, "no answer (%s)", strsignal(number));
+        return;
+    }
+    outcome->state = number ? REFUSED : UNSURE;
+    if (number == SIGSYS) strcpy(outcome->detail, "refused (SIGSYS)");
+    else if (number) snprintf(outcome->detail, sizeof outcome->detail, "killed: %s", strsignal(number));
+    else snprintf(outcome->detail, sizeof outcome->detail, "ended with %d without an answer", WEXITSTATUS(status));
+}
+
+static pid_t fork_patiently(void) {
+    pid_t child = fork();
+    for (int again = 0; child < 0 && again < 50; again++) { /* children of a heavy attempt may still be dying */
+        nap(20000000);
+        child = fork();
+    }
+    return child;
+}
+
+static void run(const struct attempt *attempt) {
+    unsigned seconds = attempt->flags & HEAVY ? HEAVY_SECONDS : ALARM_SECONDS;
+    memset(outcome, 0, sizeof *outcome);
+    fflush(stdout);
+    pid_t child = fork_patiently();
+    if (child == 0) {
+        setpgid(0, 0);
+        alarm(seconds);
+        errno = 0;
+        attempt->step(attempt);
+        _exit(0);
+    }
+    if (child < 0) {
+        outcome->state = UNSURE;
+        outcome->error = errno;
+        strcpy(outcome->detail, "no child for the attempt");
+    } else {
+        describe_death(await(child, seconds));
+    }
+    print_outcome(attempt);
+}
+
+static bool matches(const struct list *patterns, const char *name) {
+    for (int at = 0; at < patterns->count; at++)
+        if (fnmatch(patterns->items[at], name, 0) == 0) return true;
+    return false;
+}
+
+static bool wanted(const struct attempt *attempt) {
+    if (settings.group && !strchr(settings.group, attempt->name[0])) return false;
+    if (settings.only.count && !matches(&settings.only, attempt->name)) return false;
+    if (settings.safe && attempt->flags & (OUTSIDE | HEAVY | REMOTE)) return false;
+    if (!settings.network && attempt->flags & REMOTE) return false;
+    return !matches(&settings.skip, attempt->name);
+}
+
+static const struct {
+    const char *name;
+    struct list *list;
+    const char **value;
+    bool *flag;
+} options[] = {
+    {"--group", NULL, &settings.group, NULL},
+    {"--only", &settings.only, NULL, NULL},
+    {"--skip", &settings.skip, NULL, NULL},
+    {"--list", NULL, NULL, &settings.list},
+    {"--safe", NULL, NULL, &settings.safe},
+    {"--network", NULL, NULL, &settings.network},
+    {"--canary", &settings.canaries, NULL, NULL},
+    {"--key", NULL, &settings.key, NULL},
+    {"--hostname", NULL, &settings.hostname, NULL},
+    {"--host-port", &settings.host_ports, NULL, NULL},
+    {"--host-path", &settings.host_paths, NULL, NULL},
+    {"--host-abstract", &settings.host_abstract, NULL, NULL},
+    {"--host-pid", &settings.host_pids, NULL, NULL},
+};
+
+static void append(struct list *list, const char *item) {
+    if (list->count == LIST_MAX) {
+        fprintf(stderr, "probe: more than %d values\n", LIST_MAX);
+        exit(2);
+    }
+    list->items[list->count++] = item;
+}
+
+/* Takes one option at arguments[0]; how many words it used, 0 when it is none. */
+static int take(char **arguments) {
+    for (size_t at = 0; at < COUNT(options); at++) {
+        if (strcmp(arguments[0], options[at].name)) continue;
+        if (options[at].flag) return *options[at].flag = true, 1;
+        if (!arguments[1]) return 0;
+        if (options[at].value) *options[at].value = arguments[1];
+        else append(options[at].list, arguments[1]);
+        return 2;
+    }
+    return 0;
+}
+
+int main(int count, char **arguments) {
+    (void)count;
+    for (char **at = arguments + 1; *at;) {
+        int used = take(at);
+        if (used == 0) return fprintf(stderr, "probe: what is %s?\n", *at), 2;
+        at += used;
+    }
+    outcome = mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (outcome == MAP_FAILED) return perror("probe: mmap"), 1;
+    for (size_t table = 0; table < COUNT(tables); table++)
+        for (size_t at = 0; at < *tables[table].count; at++) {
+            const struct attempt *attempt = &tables[table].attempts[at];
+            if (!wanted(attempt)) continue;
+            if (settings.list) printf("%s\n", attempt->name);
+            else run(attempt);
+        }
+    return 0;
+}
