@@ -1,0 +1,1 @@
+"""Each enforcement on the real kernel, from both sides."""
