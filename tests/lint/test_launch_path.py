@@ -15,7 +15,7 @@ START = (
 )
 
 # The modules beyond those of `python3 -I -S -c pass`. A new one has to be worth its milliseconds to every launch.
-VERSION = "enforcer enforcer.cli enforcer.cli.main".split()
+VERSION = "__future__ enforcer enforcer.cli enforcer.cli.main".split()
 CASES = {"--version": (["--version"], VERSION)}
 
 
