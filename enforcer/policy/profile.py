@@ -276,3 +276,69 @@ class Narrowing:
     granted: Clause
     bounded_by: Clause
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRun:
+    """`run` as a profile says it; None is unsaid. user: "uid:gid" or "image"."""
+
+    user: str | None = None
+    init: bool | None = None
+    cwd: str | None = None
+    clause: Clause = _clause()
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSyscalls:
+    """`syscalls` as a profile says it; None is unsaid.
+
+    base:  "none", "minimal", "default", "moby", or "file:PATH" of an OCI seccomp JSON, the path as written.
+    allow: (name, one match, its clause) for each grant. deny: (name, its clause).
+    """
+
+    base: str | None = None
+    allow: tuple[tuple[str, Match, Clause], ...] = ()
+    deny: tuple[tuple[str, Clause], ...] = ()
+    violation: str | None = None
+    architectures: frozenset[str] = frozenset()
+    clause: Clause = _clause()
+    base_clause: Clause = _clause()
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFilesystem:
+    """`filesystem` as a profile says it; None is unsaid. The source of a bind may be relative ("./data")."""
+
+    root: Literal["read-only", "ephemeral"] | None = None
+    mounts: frozenset[Mount] = frozenset()
+    paths: Paths | None = None
+    devices: frozenset[Device] = frozenset()
+    root_clause: Clause = _clause()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One document, as written. A section that is None is unsaid.
+
+    source:    the name it was read under, first part of its clauses' places.
+    extends:   (name of a base, its clause), in the order written.
+    sections:  path of a section or key ("network", "filesystem.mounts") → its clause; "" is the document itself.
+    directory: absolute host directory that relative bind sources and seccomp files start from; "" when nobody said.
+    """
+
+    source: str
+    name: str | None = None
+    description: str = ""
+    extends: tuple[tuple[str, Clause], ...] = ()
+    match: tuple[ImageMatch, ...] = ()
+    run: WrittenRun | None = None
+    environment: Environment | None = None
+    syscalls: WrittenSyscalls | None = None
+    capabilities: frozenset[Capability] | None = None
+    filesystem: WrittenFilesystem | None = None
+    network: Network | None = None
+    namespaces: Namespaces | None = None
+    resources: Resources | None = None
+    phases: Phase | None = None
+    sections: Mapping[str, Clause] = field(compare=False, default_factory=lambda: MappingProxyType({}))
+    directory: str = ""
