@@ -95,6 +95,7 @@ def host_facts(store: str) -> HostFacts:
         ambient_capabilities=holds(lambda: call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)),
         tun=_opens("/dev/net/tun"),
         last_capability=int(procfs.read("/proc/sys/kernel/cap_last_cap") or "40"),
+        other_groups=any(group != gid for group in os.getgroups()),
     )
 
 

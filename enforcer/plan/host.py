@@ -68,7 +68,7 @@ class HostFacts:
     machine:            uname -m: "x86_64", "aarch64".
     kernel:             uname -r.
     rootful:            effective uid 0 with CAP_SYS_ADMIN in the user namespace that owns the mounts of the store.
-    uid, gid:           of the caller.
+    uid, gid:           of the caller. other_groups: it is in more groups than gid.
     capabilities:       effective capability names of the caller without CAP_.
     namespaces:         of "user", "pid", "mount", "net", "ipc", "uts", "cgroup", "time", those that this caller can make
                         (tried in a child, inside a new user namespace unless rootful).
@@ -124,6 +124,7 @@ class HostFacts:
     ambient_capabilities: bool = False
     tun: bool = False
     last_capability: int = 40
+    other_groups: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,85 +1,100 @@
-"""The launch program: a flat list of system calls, each with the clause it enforces.
-
-Two processes run it, in one order: the *launcher* (outside) and *init* (the process that becomes the container). The first
-`clone3` makes init; from there on each process runs its own steps and waits for the other where a step reads from a pipe.
-Everything that can be computed beforehand already is: arguments are integers, bytes, structures, results of earlier steps, or
-slots that are bound for each launch (the container's id, its first host id, its command line).
-"""
+"""A plan becomes a launch program: the order of its steps is the security design, kept visible in one function."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Where = Literal["launcher", "init"]
+from enforcer.plan import (
+    capabilities,
+    cgroups,
+    devices,
+    landlock,
+    mounts,
+    namespaces,
+    network,
+    process,
+    seccomp,
+    userns,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The result of an earlier step, by its name: a descriptor or a process id."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A value that is bound at launch: an int or bytes."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A NUL-terminated string put together at launch; integers are written in decimal: ("/proc/", Ref("init"), "/ns/user")."""
-
-    parts: tuple[bytes | Ref | Slot, ...]
+if TYPE_CHECKING:
+    from enforcer.plan.cgroup_devices import DeviceRule
+    from enforcer.plan.host import HostFacts
+    from enforcer.plan.mounts import Sources
+    from enforcer.plan.step import Step
+    from enforcer.policy.profile import Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """A structure whose integer fields at (offset, size in bytes) are filled with results or slots, little-endian."""
+def program(
+    policy: Policy,
+    facts: HostFacts,
+    files: Sources,
+    device_rules: tuple[DeviceRule, ...],
+    user: tuple[int, int],
+    groups: tuple[int, ...],
+    cwd: str,
+    code: bytes,
+    *,
+    terminal: bool,
+) -> tuple[Step, ...]:
+    """List the system calls of a launch, in order.
 
-    template: bytes
-    patches: tuple[tuple[int, int, Ref | Slot], ...] = ()
+    user, groups, cwd: what the payload runs as, and where. code: the seccomp filter, compiled. terminal: it gets one of its own.
 
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A struct sock_fprog that points to these classic BPF instructions."""
-
-    code: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Strings:
-    """A NULL-terminated array of the strings in a slot (argv, envp)."""
-
-    slot: str
-
-
-Arg = int | bytes | Ref | Slot | Text | Packed | Filter | Strings
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One system call.
-
-    where:    which process runs it.
-    call:     the system call's name, as the manual spells it.
-    args:     up to six; bytes are passed as a pointer and always end in NUL.
-    clause:   the path of the clause that it enforces ("resources.memory"); for what every container gets, the path that the
-              language implies ("user_namespace", "filesystem.root", "capabilities", "syscalls", "run.user", …).
-    result:   a name under which the returned value is kept.
-    tolerate: errno names after which the program goes on; the result is then -1.
-    needs:    names of results; the step is skipped when one of them is negative.
-    note:     why the step is there, for people.
+    1.  network namespace, cgroups and sources, made by the launcher while the host can still be named
+    2.  clone3: every other namespace at once
+    3.  id maps, owners of the mounts, cgroup membership; only then init goes on
+    4.  nothing of the caller is kept: session, keyring; mounts no longer propagate
+    5.  root and mounts, /proc with processes only, an own /dev; pivot_root, and the old root is gone
+    6.  every descriptor that was not granted is closed
+    7.  limits
+    8.  bounding set, securebits, ids, groups, and the capability sets
+    9.  no_new_privs
+    10. Landlock
+    11. seccomp, last
+    12. execve
     """
-
-    where: Where
-    call: str
-    args: tuple[Arg, ...]
-    clause: str
-    result: str = ""
-    tolerate: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    note: str = ""
+    names = frozenset(capability.name for capability in policy.capabilities)
+    way = userns.way(policy.namespaces, facts)
+    single = way == "single"
+    netns = network.owner(policy.network, names, rootful=facts.rootful)
+    opener = "launcher" if facts.rootful else "init"
+    tree = policy.filesystem
+    opened = (*mounts.sources(opener, tree, files), *devices.sources(opener, tree.devices))
+    return (
+        *(network.steps("launcher", names) if netns == "launcher" else ()),
+        *cgroups.before(policy.resources, device_rules, facts),
+        *(opened if opener == "launcher" else ()),
+        namespaces.clone(policy.namespaces, network=netns == "init"),
+        *userns.steps(way, user, facts),
+        *(mounts.map_owners(tree, files) if way == "range" else ()),
+        *cgroups.attach(policy.resources, facts),
+        *process.release_init(),
+        *process.wait_for_launcher(),
+        *process.detach(),
+        *namespaces.own_cgroup(policy.namespaces),
+        *process.root_ids(single=single),
+        *(network.steps("init", names) if netns == "init" else ()),
+        mounts.private(),
+        *(opened if opener == "init" else ()),
+        *mounts.root(tree, files, policy.resources.scratch, facts),
+        *mounts.proc(),
+        *devices.assemble(tree.devices),
+        *mounts.mount_all(tree, files),
+        *mounts.working_directory(cwd),
+        devices.seal(),
+        *mounts.seal(tree),
+        *namespaces.hostname(policy.namespaces),
+        *mounts.pivot(),
+        *(process.terminal(user) if terminal else ()),
+        *process.descriptors(terminal=terminal),
+        *process.limits(policy.resources, pids_by_rlimit="pids" not in facts.cgroups),
+        *landlock.build(tree, devices.names(tree.devices), facts.landlock_abi),
+        *capabilities.steps(policy.capabilities, user, groups, facts.last_capability, single=single),
+        *process.enter(cwd),
+        *(() if policy.run.init else process.signals()),
+        landlock.no_new_privs(),
+        *landlock.restrict(facts.landlock_abi),
+        *seccomp.steps(code),
+        *process.become(reaper=policy.run.init),
+    )

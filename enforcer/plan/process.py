@@ -1,0 +1,170 @@
+"""The process that becomes the payload: its death, session, descriptors, terminal, limits and execve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enforcer.plan.host import Enforcement
+from enforcer.plan.step import Packed, Ref, Slot, Step, Strings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from enforcer.plan.host import HostFacts
+    from enforcer.policy.profile import Resources
+
+RUN = "run"
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+SIGKILL = 9
+SIGCHLD = 17
+SIGPIPE, SIGXFSZ = 13, 25
+SIG_SETMASK = 2
+KEYCTL_JOIN_SESSION_KEYRING = 1
+AT_FDCWD = -100
+O_RDWR_NOCTTY = 0o2 | 0o400
+O_CLOEXEC = 0o2000000
+TIOCSCTTY = 0x540E
+TIOCGPTPEER = 0x5441
+TIOCSPTLCK = 0x40045431
+STATUS = 3
+_FIRST_CLOSED = STATUS + 1
+_LAST_DESCRIPTOR = 0xFFFFFFFF
+_SIGACTION_SIZE = 32
+# asm-generic/resource.h
+RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
+RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
+
+
+def wait_for_launcher() -> tuple[Step, ...]:
+    """Die with the launcher, and go on only when it has written the id maps and attached the cgroups.
+
+    The end of the pipe tells a launcher that died before PR_SET_PDEATHSIG took effect.
+    """
+    return (
+        Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="the container dies with its supervisor"),
+        Step("init", "close", (Slot("sync-write"),), RUN),
+        Step("init", "read", (Slot("sync-read"), Slot("sync-byte"), 1), RUN, expect=1, note="wait for the launcher"),
+    )
+
+
+def release_init() -> tuple[Step, ...]:
+    """Let init go on."""
+    return (Step("launcher", "write", (Slot("sync-write"), b"1", 1), RUN, expect=1, note="init goes on"),)
+
+
+def detach() -> tuple[Step, ...]:
+    """Keep nothing of the caller: no tracer, session, terminal, keyring, signal mask or file mode mask."""
+    return (
+        Step("init", "prctl", (PR_SET_DUMPABLE, 0, 0, 0, 0), RUN, note="no process of the same user can trace the setup"),
+        Step("init", "setsid", (), RUN, note="no controlling terminal"),
+        Step("init", "keyctl", (KEYCTL_JOIN_SESSION_KEYRING, 0), "user_namespace", note="a new, empty session keyring"),
+        Step("init", "umask", (0,), RUN),
+    )
+
+
+def root_ids(*, single: bool) -> tuple[Step, ...]:
+    """Be root inside the namespace while mounting, where root is mapped."""
+    if single:
+        return ()
+    return (
+        Step("init", "setresgid", (0, 0, 0), "user_namespace"),
+        Step("init", "setresuid", (0, 0, 0), "user_namespace"),
+        Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="setresuid cleared it"),
+    )
+
+
+def terminal(user: tuple[int, int]) -> tuple[Step, ...]:
+    """Open a pseudo-terminal of the container and hand its master to the launcher (no path is resolved twice, CVE-2025-52565)."""
+    uid, gid = user
+    control = Packed(_words((20, 8), (1, 4), (1, 4), (0, 4), (0, 4)), ((16, 4, Ref("master")),))  # SOL_SOCKET, SCM_RIGHTS
+    vector = Packed(bytes(8) + (1).to_bytes(8, "little"), ((0, 8, b"t"),))
+    message = Packed(
+        _words((0, 8), (0, 8), (0, 8), (1, 8), (0, 8), (24, 8), (0, 8)), ((16, 8, vector), (32, 8, control))
+    )
+    return (
+        Step("init", "openat", (AT_FDCWD, b"/dev/pts/ptmx", O_RDWR_NOCTTY | O_CLOEXEC, 0), RUN, result="master"),
+        Step("init", "ioctl", (Ref("master"), TIOCSPTLCK, bytes(4)), RUN, note="unlock"),
+        Step("init", "ioctl", (Ref("master"), TIOCGPTPEER, O_RDWR_NOCTTY), RUN, result="terminal"),
+        Step("init", "fchown", (Ref("terminal"), uid, gid), RUN),
+        Step("init", "sendmsg", (Slot("status"), message, 0), RUN, note="the launcher gets the master"),
+    )
+
+
+def _words(*fields: tuple[int, int]) -> bytes:
+    return b"".join(value.to_bytes(size, "little") for value, size in fields)
+
+
+def descriptors(*, terminal: bool) -> tuple[Step, ...]:
+    """Put the granted descriptors at 0, 1 and 2, the status channel at 3, and close every other one."""
+    streams = [Ref("terminal")] * 3 if terminal else [Slot("stdin"), Slot("stdout"), Slot("stderr")]
+    return (
+        *(Step("init", "dup3", (stream, number, 0), RUN) for number, stream in enumerate(streams)),
+        *((Step("init", "ioctl", (0, TIOCSCTTY, 0), RUN, note="its controlling terminal"),) if terminal else ()),
+        Step("init", "dup3", (Slot("status"), STATUS, O_CLOEXEC), RUN),
+        Step("init", "close_range", (_FIRST_CLOSED, _LAST_DESCRIPTOR, 0), RUN, note="no inherited descriptor"),
+    )
+
+
+def decide(resources: Resources, facts: HostFacts) -> tuple[Enforcement, ...]:
+    """Say how the limits of one process hold."""
+    del facts
+    verdicts = []
+    for name, by in (("open_files", "RLIMIT_NOFILE"), ("processes", "RLIMIT_NPROC"), ("scratch", "tmpfs size"), ("time", "supervisor, SIGKILL")):
+        path = f"resources.{name}"
+        clause = resources.clauses.get(path)
+        if getattr(resources, name) is not None:
+            verdicts.append(Enforcement(path, clause.place if clause else "built in", "enforced", by))
+    return tuple(verdicts)
+
+
+def limits(resources: Resources, *, pids_by_rlimit: bool) -> tuple[Step, ...]:
+    """Set the limits of setrlimit(2).
+
+    RLIMIT_CORE is 1, not 0: a core pattern that is a pipe starts a program on the host even at 0 (core(5), fs/coredump.c).
+    EPERM is tolerated where a limit may exceed the caller's own hard limit: the caller's, being lower, then stays.
+    """
+    processes = [n for n in (resources.processes, resources.pids if pids_by_rlimit else None) if n is not None]
+    return (
+        *(_limit(RLIMIT_NOFILE, n, "resources.open_files") for n in (resources.open_files,) if n is not None),
+        *(_limit(RLIMIT_NPROC, n, "resources.processes") for n in processes[:1] and [min(processes)]),
+        *(_limit(resource, value, "resources") for resource, value in ((RLIMIT_CORE, 1), (RLIMIT_NICE, 0), (RLIMIT_RTPRIO, 0))),
+        _limit(RLIMIT_MSGQUEUE, 0, "resources"),
+    )
+
+
+def _limit(resource: int, value: int, clause: str) -> Step:
+    pair = value.to_bytes(8, "little") * 2
+    tolerate = ("EPERM",) if value > 1 else ()
+    return Step("init", "prlimit64", (0, resource, pair, 0), clause, tolerate=tolerate)
+
+
+def enter(cwd: str) -> tuple[Step, ...]:
+    """Go to the working directory as the payload's user, by a path inside the root (CVE-2024-21626)."""
+    return (
+        Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="setresuid cleared it"),
+        Step("init", "prctl", (PR_SET_DUMPABLE, 0, 0, 0, 0), RUN, note="setresuid may have changed it"),
+        Step("init", "umask", (0o022,), RUN),
+        Step("init", "chdir", (cwd.encode(),), "run.cwd"),
+    )
+
+
+def signals() -> tuple[Step, ...]:
+    """Give the payload the default signal handling: Python ignores SIGPIPE and SIGXFSZ, and the launcher masks what it waits for."""
+    default = bytes(_SIGACTION_SIZE)
+    return (
+        *(Step("init", "rt_sigaction", (signal, default, 0, 8), RUN) for signal in (SIGPIPE, SIGXFSZ)),
+        Step("init", "rt_sigprocmask", (SIG_SETMASK, bytes(8), 0, 8), RUN),
+    )
+
+
+def become(*, reaper: bool) -> Iterator[Step]:
+    """Become the payload; with `run.init`, a first process stays behind as pid 1, under the same rules, and reaps.
+
+    pid 1 keeps its signals masked, since it waits for them; without it there is nobody to wait, and `signals` came earlier.
+    """
+    if reaper:
+        yield Step("init", "clone", (SIGCHLD, 0, 0, 0, 0), "run.init", result="payload")
+        yield Step("init", "reap", (Ref("payload"),), "run.init", note="pid 1 stays, forwards signals and reaps")
+        yield from signals()
+    yield Step("init", "execvpe", (Slot("programs"), Strings("argv"), Strings("environment")), RUN, note="execve(2) along PATH")

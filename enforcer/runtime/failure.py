@@ -1,0 +1,69 @@
+"""A failed step in words. Imported only when a launch fails."""
+
+from __future__ import annotations
+
+import errno as names
+from typing import TYPE_CHECKING
+
+from enforcer.errors import LaunchError
+from enforcer.linux.executor import reason
+
+if TYPE_CHECKING:
+    from enforcer.plan.encoding import Program
+    from enforcer.runtime.launcher import Options
+    from enforcer.runtime.record import Record
+
+_HINTS = {
+    ("openat2", "ELOOP"): "a symbolic link stands where the plan found none: it was swapped, or the image has one at /proc or /dev",
+    ("openat2", "ENOENT"): "the path is gone since the plan was made, or the image lacks it",
+    ("open_tree", "EPERM"): "the launcher needs CAP_SYS_ADMIN where the mounts belong to",
+    ("chdir", "EACCES"): "the payload's user may not enter the working directory: change run.user or run.cwd",
+    ("chdir", "ENOENT"): "the working directory does not exist in the image: change run.cwd",
+    ("clone3", "ENOSPC"): "too many namespaces: see user.max_*_namespaces in sysctl",
+    ("clone3", "EPERM"): "this host does not let the caller make namespaces: enforcer doctor",
+    ("clone3", "EAGAIN"): "no more processes may be made: see RLIMIT_NPROC and pids.max of the caller",
+    ("newuidmap", "EPERM"): "newuidmap refused the map: see /etc/subuid",
+    ("newgidmap", "EPERM"): "newgidmap refused the map: see /etc/subgid",
+    ("mkdirat", "EROFS"): "the host's cgroup tree is read-only here: enforcer doctor",
+    ("pivot_root", "EINVAL"): "the host's root is the initial ramfs, which cannot be pivoted away",
+}
+_PROGRAM_HINTS = {
+    "ENOENT": "the image has no such program in PATH (or its interpreter, named in its first line or ELF header, is missing)",
+    "EACCES": "the program is not executable, or filesystem.paths.execute does not cover it",
+    "ENOEXEC": "it is not a program this machine can run: a script needs a first line #!/…",
+}
+
+
+class PayloadError(LaunchError):
+    """The program of the payload cannot be executed. missing: it is not there (exit code 127), else 126."""
+
+    missing = False
+
+
+def explain(program: Program, index: int, errno: int, plan: Record, options: Options) -> LaunchError:
+    """Name the step, its clause, the kernel's answer and what helps."""
+    call, clause, note = program.describe(index)
+    name = names.errorcode.get(errno, str(errno))
+    if call == "execvpe":
+        return _program(name, errno, plan, options)
+    about = f" ({note})" if note else ""
+    return LaunchError(
+        f"the payload was not started: {call}{about} failed",
+        errno=errno,
+        where=f"step {index + 1} of {len(program.steps)}, clause {clause}",
+        why=reason(errno) if errno else "the call did not do all of what was asked; the other process may have died",
+        hint=_HINTS.get((call, name), "enforcer doctor says what this host can enforce; enforcer plan shows every step"),
+    )
+
+
+def _program(name: str, errno: int, plan: Record, options: Options) -> LaunchError:
+    words = plan.all("entrypoint") + (options.command or plan.all("cmd"))
+    error = PayloadError(
+        f"the program {words[0]!r} cannot be executed",
+        errno=errno,
+        where=plan.one("image"),
+        why=reason(errno),
+        hint=_PROGRAM_HINTS.get(name, "the payload was not started"),
+    )
+    error.missing = name in ("ENOENT", "ENOTDIR")
+    return error

@@ -1,0 +1,127 @@
+"""Which containers run, as files that are locked while their supervisor lives.
+
+`ROOT/containers/N` belongs to the container that has the N-th range of host ids. It is claimed (created, locked) and its
+content (what will be made: id, name, cgroups) written before anything else is made; the lock ends with the supervisor, however
+it ends. Whoever finds a file that is not locked removes what it names: after a kill -9 the next command puts things right.
+This module is on the launch path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from enforcer.errors import HostError
+from enforcer.linux import cgroups
+from enforcer.runtime import record
+
+_MODE = 0o700
+_LIMIT = 1 << 20
+
+
+def root(uid: int) -> str:
+    """Return the directory for run-time state: /run/enforcer, or the user's own run-time directory."""
+    if uid == 0:
+        return "/run/enforcer"
+    base = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+    return f"{base}/enforcer" if os.path.isdir(base) else f"/tmp/enforcer-{uid}"  # noqa: S108  (owner and mode are checked)  # nosec B108
+
+
+def directory(path: str) -> str:
+    """Make a directory that is the caller's alone, or see that it is (CVE-2021-41103).
+
+    Raises HostError when it is someone else's, or open to others.
+    """
+    try:
+        os.makedirs(path, mode=_MODE, exist_ok=True)
+        status = os.stat(path, follow_symlinks=False)
+    except OSError as error:
+        raise HostError(f"cannot make the directory: {error.strerror}", where=path) from error
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise HostError(
+            "the directory can be entered by others",
+            where=path,
+            why=f"its owner is {status.st_uid} and its mode {status.st_mode & 0o7777:04o}; it must be {os.geteuid()} and 0700",
+            hint="remove it, or: chown and chmod 0700",
+        )
+    return path
+
+
+class Claim:
+    """One container's place: `index` is also the number of its id range. Held until `release` or the process's end."""
+
+    def __init__(self, path: str, index: int, descriptor: int) -> None:
+        self.path = path
+        self.index = index
+        self.descriptor = descriptor
+
+    def write(self, fields: list[tuple[str, str]]) -> None:
+        """Say what is about to be made, or is."""
+        os.pwrite(self.descriptor, record.Record(fields).encode() + b"\0end=1", 0)
+
+    def release(self) -> None:
+        """Give the place back, once nothing it names is left."""
+        os.unlink(self.path)
+        os.close(self.descriptor)
+
+
+def claim(path: str, count: int, name: str) -> Claim:
+    """Claim the first free place of `count`. One claim at a time: names are unique too.
+
+    Raises HostError when the name is in use or no place is left.
+    """
+    guard = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        taken = _reconcile(path)
+        if name and name in taken.values():
+            raise HostError(f"the name {name!r} is in use by another container", hint="choose another --name, or stop that one")
+        index = next((n for n in range(count) if n not in taken), None)
+        if index is None:
+            raise HostError(f"all {count} places for containers are taken", hint="stop some, or widen the id range")
+        return _take(f"{path}/{index}", index)
+    finally:
+        os.close(guard)
+
+
+def _take(path: str, index: int) -> Claim:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return Claim(path, index, descriptor)
+
+
+def _reconcile(path: str) -> dict[int, str]:
+    """Remove what dead supervisors left; the places and names of the living."""
+    living = {}
+    for entry in os.listdir(path):
+        if entry.isdigit():
+            name = _living(f"{path}/{entry}")
+            if name is not None:
+                living[int(entry)] = name
+    return living
+
+
+def _living(path: str) -> str | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        content = os.pread(descriptor, _LIMIT, 0).partition(b"\0end=1")[0]
+        fields = record.decode(content)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return fields.one("name")
+        remove(fields)
+        os.unlink(path)
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def remove(fields: record.Record) -> None:
+    """Remove what a container's record names."""
+    remove_groups(fields.all("cgroup"))
+
+
+def remove_groups(groups: list[str]) -> None:
+    """Remove control groups, and whatever still runs in them."""
+    cgroups.remove_all(groups)

@@ -1,0 +1,161 @@
+"""Stays with one container until it ends: forwards signals, carries its streams, keeps its time.
+
+One process, one poll(2) loop, no thread. On the launch path.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from enforcer.linux import syscalls
+from enforcer.runtime.init import exit_code
+from enforcer.runtime.streams import Relay, Streams
+
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCONT, SIGWINCH = 1, 2, 3, 9, 10, 12, 13, 14, 15, 18, 28
+FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT)
+_MASKED = (*FORWARDED, SIGWINCH, SIGPIPE)
+_SIG_BLOCK = 0
+_SFD_CLOEXEC = 0o2000000
+_SIGNALFD_SIGINFO_SIZE = 128
+_TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
+_PATIENCE = 3  # so many interrupts in a row that the payload does not heed end it
+_DRAIN_SECONDS = 2.0
+
+
+def mask_signals() -> None:
+    """Keep signals for `supervise` to read; the program unmasks them for the payload."""
+    syscalls.call("rt_sigprocmask", _SIG_BLOCK, _set(_MASKED), None, 8)
+
+
+def _set(signals: tuple[int, ...]) -> bytes:
+    return sum(1 << (signal - 1) for signal in signals).to_bytes(8, "little")
+
+
+def supervise(child: int, streams: Streams, master: int, limit: int) -> int:
+    """Return the exit code of `child` once it has ended and its output is delivered.
+
+    master: the terminal's master, -1 without one. limit: milliseconds that it may run, 0 for no end.
+    """
+    with _Terminal(streams, master) as terminal:
+        return _Loop(child, streams, terminal, limit).run()
+
+
+class _Terminal:
+    """The caller's terminal in raw mode while the payload has its own."""
+
+    def __init__(self, streams: Streams, master: int) -> None:
+        self.master = master
+        self._raw = master >= 0 and streams.interactive
+        self._saved: list[object] = []
+        if master >= 0:
+            streams.attach(master)
+            self.resize()
+
+    def __enter__(self) -> _Terminal:
+        if self._raw:
+            import termios  # noqa: PLC0415
+            import tty  # noqa: PLC0415
+
+            self._saved = termios.tcgetattr(0)
+            tty.setraw(0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._raw:
+            import termios  # noqa: PLC0415
+
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+        if self.master >= 0:
+            os.close(self.master)
+
+    def resize(self) -> None:
+        """Give the payload's terminal the size of the caller's."""
+        size = syscalls.buffer(8)
+        ioctl = syscalls.number("ioctl")
+        if self.master >= 0 and syscalls.raw(ioctl, 0, _TIOCGWINSZ, size) == 0:
+            syscalls.raw(ioctl, self.master, _TIOCSWINSZ, size)
+
+
+class _Loop:
+    def __init__(self, child: int, streams: Streams, terminal: _Terminal, limit: int) -> None:
+        self.child = child
+        self.streams = streams
+        self.terminal = terminal
+        self.deadline = time.monotonic() + limit / 1000 if limit else None
+        self.pidfd = syscalls.call("pidfd_open", child, 0)
+        self.signals = syscalls.call("signalfd4", -1, _set(_MASKED), 8, _SFD_CLOEXEC)
+        self.interrupts = 0
+
+    def run(self) -> int:
+        try:
+            while True:
+                ready = self._poll({self.pidfd, self.signals}, self._left())
+                if self.signals in ready:
+                    self._signal()
+                if self.pidfd in ready:
+                    break
+                if self.deadline is not None and time.monotonic() >= self.deadline:
+                    self._out_of_time()
+            _, status = os.waitpid(self.child, 0)
+            self._drain()
+            return exit_code(status)
+        finally:
+            os.close(self.pidfd)
+            os.close(self.signals)
+
+    def _left(self) -> int | None:
+        return None if self.deadline is None else max(0, int((self.deadline - time.monotonic()) * 1000) + 1)
+
+    def _poll(self, watched: set[int], timeout: int | None) -> set[int]:
+        """Wait for something to happen, move the streams on, and return which of `watched` are ready."""
+        poll = select.poll()
+        for descriptor in watched:
+            poll.register(descriptor, select.POLLIN)
+        for relay in self.streams.relays:
+            poll.register(relay.target if relay.pending else relay.source, select.POLLOUT if relay.pending else select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(timeout)}
+        self.streams.relays = [relay for relay in self.streams.relays if self._moved(relay, ready)]
+        return ready & watched
+
+    @staticmethod
+    def _moved(relay: Relay, ready: set[int]) -> bool:
+        if (relay.target if relay.pending else relay.source) not in ready:
+            return True
+        goes_on = relay.write() if relay.pending else relay.read()
+        if not goes_on:
+            relay.close()
+        return goes_on
+
+    def _drain(self) -> None:
+        """Deliver what the payload wrote before it ended. Its input is of no use any more."""
+        self.streams.relays = [relay for relay in self.streams.relays if relay.source != 0]
+        end = time.monotonic() + _DRAIN_SECONDS
+        while self.streams.relays and time.monotonic() < end:
+            self._poll(set(), int(_DRAIN_SECONDS * 1000))
+
+    def _signal(self) -> None:
+        content = os.read(self.signals, _SIGNALFD_SIGINFO_SIZE)
+        signal = int.from_bytes(content[:4], "little")
+        if signal == SIGWINCH:
+            self.terminal.resize()
+            return
+        self.interrupts += 1 if signal in (SIGINT, SIGTERM, SIGQUIT) else 0
+        if self.interrupts >= _PATIENCE:
+            sys.stderr.write("enforcer: the payload does not heed the signals: SIGKILL\n")
+            signal = SIGKILL
+        if signal != SIGPIPE:
+            self._send(signal)
+
+    def _send(self, signal: int) -> None:
+        try:
+            syscalls.call("pidfd_send_signal", self.pidfd, signal, None, 0)
+        except ProcessLookupError:
+            return
+
+    def _out_of_time(self) -> None:
+        sys.stderr.write("enforcer: the time that resources.time grants is over: SIGKILL\n")
+        self.deadline = None
+        self._send(SIGKILL)
