@@ -80,6 +80,34 @@ def _end_leftovers(output: str) -> None:
             os.kill(int(name.split()[0]), 9)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_mount_that_a_session_leaves_fails_it(tmp_path: Path) -> None:
+    source = """
+        def test_leaves():
+            where = tempfile.mkdtemp(prefix="pytest-of-")
+            subprocess.run(["mount", "-t", "tmpfs", "enforcer-left", where], check=True)
+    """
+    result = _session(tmp_path, source)
+    mounts = [line.partition(": ")[2] for line in result.stdout.splitlines() if line.startswith("mount: ")]
+    for mount in mounts:
+        subprocess.run(["umount", mount], check=True)
+    assert len(mounts) == 1
+    assert result.returncode == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes control groups")
+def test_a_control_group_that_a_session_leaves_fails_it_where_the_machine_is_its_own(tmp_path: Path) -> None:
+    group = (
+        next(path for path in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if path.is_dir())
+        / f"enforcer-left-{os.getpid()}"
+    )
+    for must_run, code in ((False, 0), (True, 1)):
+        result = _session(tmp_path, f"def test_leaves(): pathlib.Path('{group}').mkdir()", must_run=must_run)
+        group.rmdir()
+        assert result.returncode == code
+        assert (f"cgroup: {group}" in result.stdout) == must_run
+
+
 def test_what_others_make_meanwhile_is_not_blamed(tmp_path: Path) -> None:
     source = """
         def test_stranger():
