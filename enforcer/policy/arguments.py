@@ -32,6 +32,7 @@ COMPARISONS: dict[Operator, Callable[[int, int], bool]] = {
 Arguments = tuple[int, ...]
 # A seccomp filter holds 4096 instructions (BPF_MAXINSNS), and a rule is at least one.
 MAX_RULES = 4096
+MAX_MATCHES = 1024
 
 
 def evaluate(matches: Iterable[Match], arguments: Sequence[int]) -> bool:
@@ -121,6 +122,7 @@ def intersection(first: frozenset[Match], second: frozenset[Match]) -> frozenset
             found.add(match)
         else:
             found.update(filter(None, (_both(match, other) for other in second)))
+        _check_room(len(found), MAX_MATCHES)
     return minimise(found)
 
 
@@ -149,11 +151,15 @@ def simplify(matches: Iterable[Match]) -> tuple[Match, ...]:
         if words is None:
             continue
         choices = [tuple(alternatives(index, word)) for index, word in enumerate(words)]
-        if len(found) + math.prod(map(len, choices)) > MAX_RULES:
-            raise ProfileError(
-                "the argument conditions of a system call need too many seccomp rules",
-                why=f"a range or a pair of conditions on one argument becomes many rules; more than {MAX_RULES} do not fit",
-                hint="give at most one condition for each argument",
-            )
+        _check_room(len(found) + math.prod(map(len, choices)), MAX_RULES)
         found.update(tuple(c for part in parts for c in part) for parts in product(*choices))
     return tuple(sorted(found, key=_key))
+
+
+def _check_room(count: int, room: int) -> None:
+    if count > room:
+        raise ProfileError(
+            "the argument conditions of a system call need too many seccomp rules",
+            why=f"the conditions of two profiles, or several on one argument, multiply; more than {room} do not fit a filter",
+            hint="allow the call with fewer conditions, or with at most one for each argument",
+        )

@@ -57,12 +57,14 @@ def beyond(bound: Rights, other: Rights) -> Iterator[Counterexample]:
 
 
 def phase_beyond(bound: Policy, other: Policy) -> Iterator[Counterexample]:
-    """What `other` still allows when `bound`'s event has come, for policies that are in order before it."""
+    """What `other` still allows when `bound`'s event has come, of that which `bound` allows before it."""
     ours, theirs = effective(bound), effective(other)
     if ours is None:
         return
     ended = theirs is not None and _no_later(theirs, ours)
-    found = next(beyond(late(bound), late(other) if ended else early(other)), None)
+    syscalls, network = late(other) if ended else early(other)
+    ending = order_syscalls.meet(syscalls, bound.syscalls), order_network.meet(network, bound.network)
+    found = next(beyond(late(bound), ending), None)
     if found is not None:
         when = "after" if ended else "not ended by"
         yield replace(found, section="phases", what=f"{found.what}, {when} {' '.join(ours.ready)}")

@@ -84,7 +84,19 @@ def _inside(word: Word, pattern: Pattern) -> Word:
 
 def _outside(word: Word, pattern: Pattern) -> Word:
     mask, value = pattern
-    return word if value & ~mask else replace(word, without=word.without | {pattern})
+    if value & ~mask:
+        return word
+    block = _block(mask)
+    if block is not None and value <= word.low <= value | block:
+        # The search takes low numbers first, so this is the common case, and it keeps the set of patterns small.
+        return replace(word, low=(value | block) + 1)
+    return replace(word, without=word.without | {pattern})
+
+
+def _block(mask: int) -> int | None:
+    """The size of the pattern, less one, when it is an aligned block of numbers; None when its free bits are scattered."""
+    free = ~mask & MAX_U64
+    return None if free & (free + 1) else free
 
 
 def least(low: int, mask: int, value: int) -> int | None:
@@ -122,9 +134,9 @@ def member(word: Word, effort: Effort) -> int | None:
 
 def _around(number: int, mask: int, value: int, hit: Pattern) -> Iterator[tuple[int, int, int]]:
     """What is left to search of the numbers from `number` on with the fixed bits, once the pattern that `number` hit is out."""
-    block = ~hit[0] & MAX_U64
-    if not block & (block + 1):
-        # The pattern is an aligned block of numbers: go on behind it.
+    block = _block(hit[0])
+    if block is not None:
+        # Go on behind it.
         after = (number | block) + 1
         if after <= MAX_U64:
             yield after, mask, value
