@@ -53,7 +53,7 @@ def overlay(store: str, *, userxattr: bool) -> bool:
             os.mkdir(directory, 0o700)
         options = f"lowerdir=/proc/self/fd/{lower},upperdir={upper},workdir={work}" + (",userxattr" if userxattr else "")
         call("mount", b"overlay", merged.encode(), b"overlay", 0, options.encode())
-        os.close(os.open(os.path.join(merged, "probe"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(os.path.join(merged, f".enforcer-{os.urandom(8).hex()}"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     return holds(action)
 

@@ -265,7 +265,8 @@ def pivot() -> tuple[Step, ...]:
     return (
         Step("init", "fchdir", (Ref("root"),), ROOT),
         Step("init", "pivot_root", (b".", b"."), ROOT, note="the old root now lies on top of the new one"),
-        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the old root is gone"),
+        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the stage, which lies on top of both"),
+        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the old root, with every mount of the host"),
         Step("init", "chdir", (b"/",), ROOT),
     )
 

@@ -20,9 +20,15 @@ def pair() -> tuple[int, int]:
     return int.from_bytes(ends.raw[:4], "little"), int.from_bytes(ends.raw[4:], "little")
 
 
-def report(end: int, index: int, errno: int) -> None:
-    """Tell the launcher which step failed, and with what errno."""
-    os.write(end, b"F" + index.to_bytes(4, "little") + errno.to_bytes(4, "little"))
+def report(ends: tuple[int, ...], index: int, errno: int) -> None:
+    """Tell the launcher which step failed, and with what errno. ends: where init's end may be; the first that is open counts."""
+    message = b"F" + index.to_bytes(4, "little") + errno.to_bytes(4, "little")
+    for end in ends:
+        try:
+            os.write(end, message)
+        except OSError:  # closed by a step of the program, or not there yet
+            continue
+        return
 
 
 def listen(end: int) -> tuple[tuple[int, int] | None, int]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from enforcer.runtime.record import Record
 
 RANGE = 65536
+STATUS = 3  # where the program puts init's end of the channel before it closes every other descriptor
 _ENOENT, _EACCES, _ENOTDIR = 2, 13, 20
 
 
@@ -110,21 +111,22 @@ class _Launch:
 
     def _execute(self, execution: executor.Execution, status: int) -> int:
         """Run the program; in the child this never returns. Returns init's pid."""
+        parent = os.getpid()
         try:
             execution.run()
         except executor.StepFailed as failure:
             if execution.process == encoding.INIT:
-                channel.report(status, failure.index, failure.errno)
-                os._exit(125)
-            if execution.child > 0:
+                channel.report((status, STATUS), failure.index, failure.errno)
+            elif execution.child > 0:
                 end(execution.child)
             raise self._failed(failure.index, failure.errno) from None
         except BaseException:
-            if execution.process == encoding.INIT:
-                os._exit(125)
             if execution.child > 0:
                 end(execution.child)
             raise
+        finally:
+            if os.getpid() != parent:  # a child that did not become the payload ends here, whatever happened to it
+                os._exit(125)
         return execution.child
 
     def _identity(self, name: str, first: int) -> dict[str, Value]:
