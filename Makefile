@@ -28,7 +28,7 @@ golden: .venv/.dev
 	ENFORCER_WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
 
 docs: .venv/.dev
-	ENFORCER_WRITE_DOCS=1 $(BIN)/python -m pytest tests/lint/test_docs.py
+	ENFORCER_WRITE_DOCS=1 $(BIN)/python -m pytest tests/lint/test_reference.py
 
 # What a user has: enforcer installed from its wheel into .venv.
 setup: .venv/.installed
