@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enforcer.errors import ImageError
-from enforcer.image import host, rootfs
+from enforcer.image import host, layout, rootfs
 from enforcer.image import store as stores
+from enforcer.image.archive import Archive, Directory
 from enforcer.oci.image import ImageConfig, architecture_of
 
 if TYPE_CHECKING:
+    from enforcer.image.archive import Place
     from enforcer.oci.reference import Reference
 
 
@@ -63,6 +65,8 @@ def _find(reference: Reference, store: str, machine: str, uid: int) -> Image:
         return _host(reference, stores.open_store(store, uid), machine)
     if reference.kind == "rootfs":
         return _rootfs(reference, uid)
+    if reference.kind != "docker":
+        return _unpacked(reference, stores.open_store(store, uid), machine, owners=uid == 0)
     raise ImageError(
         "pulling is not available yet",
         where=str(reference),
@@ -76,6 +80,19 @@ def _host(reference: Reference, store: str, machine: str) -> Image:
     config = ImageConfig(cmd=("/bin/sh",), env=(f"PATH={host.PATH}",), architecture=architecture_of(machine)[0], os="linux")
     return Image(
         str(reference), "host", "", skeleton.digest, config, (skeleton.directory,), binds=skeleton.binds, inputs=skeleton.inputs
+    )
+
+
+def _unpacked(reference: Reference, store: str, machine: str, *, owners: bool) -> Image:
+    place: Place = Directory(reference.path) if reference.kind == "oci" else Archive(reference.path)
+    with place:
+        if reference.kind == "docker-archive":
+            repository, tag = reference.repository, reference.tag
+            done = layout.unpack_saved(place, repository, tag, store=store, machine=machine, owners=owners)
+        else:
+            done = layout.unpack_layout(place, reference.tag, store=store, machine=machine, owners=owners)
+    return Image(
+        str(reference), reference.repository, reference.tag, done.digest, done.config, done.layers, inputs=place.inputs
     )
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -95,16 +94,32 @@ def unfinished(store: str, name: str) -> Iterator[str]:
 
 def discard(path: str) -> None:
     """Remove a file or tree of the store, without following any link. Missing is fine."""
+    parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            for directory, _, _, descriptor in os.fwalk(path, topdown=True, onerror=None, follow_symlinks=False):
-                del directory
-                os.fchmod(descriptor, 0o700)
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+        _remove(os.path.basename(path), parent)
+    finally:
+        os.close(parent)
+
+
+def _remove(name: str, parent: int) -> None:
+    try:
+        os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
+        return
+    except IsADirectoryError:
         pass
+    else:
+        return
+    directory = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{directory}", _PRIVATE)  # its own mode may shut us out
+        with os.scandir(f"/proc/self/fd/{directory}") as entries:
+            names = [entry.name for entry in entries]
+        for child in names:
+            _remove(child, directory)
+    finally:
+        os.close(directory)
+    os.rmdir(name, dir_fd=parent)
 
 
 def publish(path: str, final: str) -> None:
