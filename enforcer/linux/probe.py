@@ -17,7 +17,8 @@ from enforcer.linux import attempt, probe_cgroups, probe_ids, probe_mounts, proc
 from enforcer.linux.attempt import holds
 from enforcer.linux.syscalls import address, buffer, call, openat2
 from enforcer.plan.cgroup_devices import DeviceRule
-from enforcer.plan.host import CAPABILITIES, HostFacts
+from enforcer.plan.host import HostFacts
+from enforcer.policy.names import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.plan.cgroup_devices import DEFAULT_DEVICES, DeviceRule, program
+from enforcer.plan.cgroup_devices import DEFAULT_DEVICES, DeviceRule, attach_attr, load_attr, program
 
 KIND = {"b": 1, "c": 2}
 ACCESS = {"m": 1, "r": 2, "w": 4}
@@ -81,3 +81,15 @@ def test_every_container_gets_the_harmless_devices_and_no_others(kind: str, majo
 
 def test_no_rules_let_nothing_pass() -> None:
     assert run(program(()), "c", 2, 1, 3) == 0
+
+
+def test_groups_below_cannot_override_the_program() -> None:
+    """BPF_F_ALLOW_MULTI: programs of groups below run as well, and all must agree; BPF_F_ALLOW_OVERRIDE would replace ours."""
+    assert struct.unpack("<IIII", attach_attr(3, 4)) == (3, 4, 6, 2)
+
+
+def test_the_structure_that_loads_the_program_has_its_pointers_where_the_steps_put_them() -> None:
+    attr = load_attr(9, 0x1111, 0x2222)
+    assert struct.unpack_from("<IIQQ", attr) == (15, 9, 0x1111, 0x2222)
+    assert struct.unpack_from("<I", attr, 68) == (6,)
+    assert len(attr) == 72

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 
 from enforcer.errors import HostError
-from enforcer.plan.host import CAPABILITIES, HostFacts, digest, from_document, to_document
+from enforcer.plan.host import HostFacts, digest, from_document, to_document
 
 FACTS = HostFacts(
     "aarch64",
@@ -60,9 +60,3 @@ def test_a_missing_field_is_refused() -> None:
     del document["tun"]
     with pytest.raises(HostError):
         from_document(document)
-
-
-def test_capability_names_stand_at_their_numbers() -> None:
-    assert CAPABILITIES[0] == "CHOWN"
-    assert CAPABILITIES[21] == "SYS_ADMIN"
-    assert CAPABILITIES[40] == "CHECKPOINT_RESTORE"
