@@ -27,12 +27,12 @@ def join(first: Syscalls, second: Syscalls) -> Syscalls:
     """The least section that allows what either allows."""
     names = first.allowed.keys() | second.allowed.keys()
     grants = {name: _either(first.allowed.get(name), second.allowed.get(name)) for name in sorted(names)}
-    violations = {first.violation, second.violation}
+    refusing = _refusing(first, second, COMPLAIN)
     return Syscalls(
         MappingProxyType({name: grant for name, grant in grants.items() if grant.matches}),
         first.architectures | second.architectures,
-        COMPLAIN if COMPLAIN in violations else _setting(first, second),
-        second.clause if first.violation == DEFAULT_VIOLATION else first.clause,
+        refusing.violation,
+        refusing.clause,
     )
 
 
@@ -42,18 +42,21 @@ def meet(first: Syscalls, second: Syscalls) -> Syscalls:
         return first
     if first.violation == COMPLAIN != second.violation:
         return second
+    refusing = _refusing(first, second, KILL)
     names = first.allowed.keys() & second.allowed.keys()
     grants = {name: _both(first.allowed[name], second.allowed[name]) for name in sorted(names)}
     return Syscalls(
         MappingProxyType({name: grant for name, grant in grants.items() if grant.matches}),
         first.architectures & second.architectures,
-        KILL if KILL in {first.violation, second.violation} else _setting(first, second),
-        first.clause,
+        refusing.violation,
+        refusing.clause,
     )
 
 
-def _setting(first: Syscalls, second: Syscalls) -> str:
-    return second.violation if first.violation == DEFAULT_VIOLATION else first.violation
+def _refusing(first: Syscalls, second: Syscalls, strongest: str) -> Syscalls:
+    """The section that says what a violation does: with the strongest answer, else the first unless it says nothing."""
+    strong = next((section for section in (first, second) if section.violation == strongest), None)
+    return strong or (second if first.violation == DEFAULT_VIOLATION else first)
 
 
 def _either(first: SyscallGrant | None, second: SyscallGrant | None) -> SyscallGrant:
