@@ -63,19 +63,30 @@ def _library() -> ModuleType:
     return module
 
 
-def _compile(library: ModuleType, decided: seccomp.Filter, abi: str) -> bytes:
+def _compile(library: ModuleType, decided: seccomp.Filter, abi: str) -> bpf_join.Trees:
     """Have the calls of one ABI compiled, by their numbers without X32_BIT, as if they were native."""
+    bit = X32_BIT if abi == "x32" else 0
+    plain = _filter(library, decided)
+    judged = {}
+    for number, rule in seccomp.numbered(decided.rules, abi).items():
+        matches = simplify(rule.matches)
+        of_its_own = _filter(library, decided)
+        for match in matches:
+            target = of_its_own if match else plain
+            target.add_rule_exactly(library.ALLOW, number - bit, *_comparisons(library, match))
+        if any(matches):
+            judged[number - bit] = _export(of_its_own)
+    refused = library.ERRNO(seccomp.ENOSYS)
+    for number in seccomp.numbered(decided.tried_first, abi) if refused != decided.default else ():
+        plain.add_rule_exactly(refused, number - bit)
+    return bpf_join.Trees(_export(plain), judged)
+
+
+def _filter(library: ModuleType, decided: seccomp.Filter) -> Any:  # noqa: ANN401 pyseccomp has no types
     made = library.SyscallFilter(decided.default)
     made.set_attr(library.Attr.ACT_BADARCH, bpf.SECCOMP_RET_KILL_PROCESS)
     made.set_attr(library.Attr.CTL_OPTIMIZE, CTL_OPTIMIZE_BINARY_TREE)
-    bit = X32_BIT if abi == "x32" else 0
-    for number, rule in seccomp.numbered(decided.rules, abi).items():
-        for match in simplify(rule.matches):
-            made.add_rule_exactly(library.ALLOW, number - bit, *_comparisons(library, match))
-    refused = library.ERRNO(seccomp.ENOSYS)
-    for number in seccomp.numbered(decided.tried_first, abi) if refused != decided.default else ():
-        made.add_rule_exactly(refused, number - bit)
-    return _export(made)
+    return made
 
 
 def _comparisons(library: ModuleType, match: Match) -> list[object]:

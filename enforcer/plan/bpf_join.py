@@ -1,4 +1,8 @@
-"""Decision trees of several ABIs, as libseccomp compiles them for the native one, joined to one filter.
+"""Decision trees, as libseccomp compiles them, joined to one filter.
+
+libseccomp 2.5 merges equal pieces of its decisions without asking what the accumulator holds: where two system calls have
+argument conditions, one may be judged by the rest of the other's. So each of them is a tree of its own, before the tree of all
+the calls that need no look at their arguments. (The kernel keeps a bitmap of the latter, and runs no filter for them.)
 
 libseccomp decides calls by the names it knows, and joins ABIs by translating names. It cannot translate a call that is newer
 than itself, and for 32-bit x86 it would answer `socket` with a rule on socketcall(2) that forgets the arguments. So each ABI's
@@ -8,6 +12,7 @@ AUDIT_ARCH_*, x32's bit, the 32-bit width of arguments, and the answer to number
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enforcer.oci.syscalls import X32_BIT
@@ -23,20 +28,44 @@ _LOAD_ARCH = Instruction(bpf.LD_ABS, 0, 0, _ARCH)
 _KILL = Instruction(bpf.RET_K, 0, 0, bpf.SECCOMP_RET_KILL_PROCESS)
 
 
-def join(decided: seccomp.Filter, compiled: Mapping[str, bytes]) -> bytes:
-    """Make the whole filter out of each ABI's tree.
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """What libseccomp exported for one ABI's numbers (x32's without X32_BIT), taken as native calls.
 
-    compiled: ABI → what libseccomp exported for that ABI's numbers (x32's without X32_BIT), taken as native calls.
+    plain: one tree for all calls that need no look at their arguments. judged: number → a tree for this call alone.
+    """
+
+    plain: bytes
+    judged: Mapping[int, bytes]
+
+
+def join(decided: seccomp.Filter, compiled: Mapping[str, Trees]) -> bytes:
+    """Make the whole filter out of each ABI's trees.
+
     Raises ValueError when a tree is not of the form that libseccomp 2.5 writes, or the whole does not fit into a filter.
     """
-    trees = {abi: _tree(bpf.unpack(compiled[abi]), abi) for abi in decided.abis}
-    sections = [(abi, _section(decided, abi, trees)) for abi in decided.abis if abi != "x32"]
+    trees = {abi: _trees(compiled[abi], abi) for abi in decided.abis}
     whole = [_LOAD_ARCH]
-    for abi, section in sections:
-        whole += [Instruction(bpf.JEQ, 1, 0, seccomp.AUDIT_ARCH[abi]), Instruction(bpf.JA, 0, 0, len(section)), *section]
+    for abi in decided.abis:
+        if abi != "x32":
+            whole += _unless(seccomp.AUDIT_ARCH[abi], _section(decided, abi, trees))
     code = bpf.pack([*whole, _KILL])
     bpf.unpack(code)
     return code
+
+
+def _unless(value: int, section: Sequence[Instruction]) -> list[Instruction]:
+    """The section, jumped over when A holds another value; A is kept."""
+    return [Instruction(bpf.JEQ, 1, 0, value), Instruction(bpf.JA, 0, 0, len(section)), *section]
+
+
+def _trees(compiled: Trees, abi: str) -> list[Instruction]:
+    """Put the trees of one ABI behind one another. A holds the number when they begin, and each of them ends in an answer."""
+    bit = X32_BIT if abi == "x32" else 0
+    found: list[Instruction] = []
+    for number, exported in sorted(compiled.judged.items()):
+        found += _unless(number | bit, _tree(bpf.unpack(exported), abi))
+    return found + _tree(bpf.unpack(compiled.plain), abi)
 
 
 def _section(decided: seccomp.Filter, abi: str, trees: Mapping[str, Sequence[Instruction]]) -> list[Instruction]:
@@ -63,7 +92,7 @@ def _bounded(decided: seccomp.Filter, last: int, tree: Sequence[Instruction]) ->
 
 def _tree(exported: Sequence[Instruction], abi: str) -> list[Instruction]:
     """Return the decisions of an exported filter, made those of `abi`. A holds the number when they begin."""
-    tree = list(exported[_head(exported) :])
+    tree = list(exported[_start(exported) :])
     if tree[0] == _LOAD_NUMBER:
         del tree[0]
     if abi in seccomp.NARROW_ABIS:
@@ -72,15 +101,22 @@ def _tree(exported: Sequence[Instruction], abi: str) -> list[Instruction]:
     return _numbered(tree, X32_BIT) if abi == "x32" else tree
 
 
-def _head(exported: Sequence[Instruction]) -> int:
-    """Return the length of libseccomp's own check of the machine's ABI, which `join` replaces."""
+def _start(exported: Sequence[Instruction]) -> int:
+    """Find where libseccomp's decisions begin: behind its own check of the machine's ABI, which `join` replaces."""
     native = exported[1].k
-    head = [(bpf.LD_ABS, _ARCH), (bpf.JEQ, native), (bpf.LD_ABS, _NUMBER)]
+    _expect(exported[0], _LOAD_ARCH)
+    _expect(exported[1], Instruction(bpf.JEQ, 0, 0, native))
+    start = 2 + exported[1].jt
+    _expect(exported[start], _LOAD_NUMBER)
     if native == bpf.AUDIT_ARCH_X86_64:
-        head += [(bpf.JGE, X32_BIT), (bpf.JEQ, bpf.WORD)]
-    if native not in seccomp.AUDIT_ARCH.values() or [(each.code, each.k) for each in exported[: len(head)]] != head:
+        _expect(exported[start + 1], Instruction(bpf.JGE, 0, 0, X32_BIT))
+        return start + 2 + exported[start + 1].jf
+    return start + 1
+
+
+def _expect(found: Instruction, wanted: Instruction) -> None:
+    if (found.code, found.k) != (wanted.code, wanted.k):
         raise ValueError("libseccomp's filter does not begin with the check of the ABI that libseccomp 2.5 writes")
-    return len(head)
 
 
 def _high_half(instruction: Instruction) -> bool:

@@ -45,8 +45,9 @@ AUDIT_ARCH: Mapping[str, int] = {
 NARROW_ABIS = frozenset({"x86", "arm"})  # their arguments have 32 bits
 
 # Calls that libraries make first and replace by older ones when, and only when, the kernel says ENOSYS: glibc from 2.34 on for
-# threads and posix_spawn (clone3), faccessat and fchmodat with flags, statx; musl for the last three.
-TRIED_FIRST = frozenset({"clone3", "faccessat2", "fchmodat2", "statx"})
+# threads and posix_spawn (clone3), faccessat and fchmodat with flags, statx; musl for the last three; gnulib, Go and libpathrs
+# for openat2.
+TRIED_FIRST = frozenset({"clone3", "faccessat2", "fchmodat2", "openat2", "statx"})
 
 ENOSYS = 38
 SECCOMP_SET_MODE_FILTER = 1
