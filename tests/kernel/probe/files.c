@@ -328,27 +328,38 @@ static void step_inotify(const struct attempt *attempt) {
     judge(inotify_add_watch(fd, attempt->path, IN_OPEN), "inotify_add_watch");
 }
 
+struct handle {
+    struct file_handle head;
+    uint32_t words[32];
+};
+
+/* A file handle of some directory, and, with a set, the directory opened by it past every path check. */
 static void step_file_handle(const struct attempt *attempt) {
-    struct {
-        struct file_handle head;
-        unsigned char bytes[128];
-    } handle = {.head = {.handle_bytes = 128}};
-    int mount_id = 0;
-    if (name_to_handle_at(AT_FDCWD, attempt->path, &handle.head, &mount_id, 0)) refused("name_to_handle_at");
-    if (attempt->a == 0) reached("a handle of %u bytes", handle.head.handle_bytes);
-    int mount = open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    judge(open_by_handle_at(mount, &handle.head, O_RDONLY), "open_by_handle_at");
+    const char *places[PLACES_MAX];
+    int count = each_directory(places, PLACES_MAX), mount_id = 0, error = ENOENT;
+    for (int at = 0; at < count; at++) {
+        struct handle handle = {.head = {.handle_bytes = sizeof handle.words}};
+        if (name_to_handle_at(AT_FDCWD, places[at], &handle.head, &mount_id, 0)) {
+            error = errno == ENOENT ? error : errno;
+            continue;
+        }
+        if (attempt->a == 0) reached("a handle of %s, %u bytes", places[at], handle.head.handle_bytes);
+        int mount = open(places[at], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (open_by_handle_at(mount, &handle.head, O_RDONLY) >= 0) reached("%s by its handle", places[at]);
+        error = errno;
+    }
+    errno = error;
+    refused("handles of %d directories", count);
 }
 
-/* CVE-2014-0038's uncle: the root inode of the host's file system by its well-known number. */
+/* The root inode of the host's file system by its well-known number, as "shocker" did. */
 static void step_root_handle(const struct attempt *attempt) {
-    struct {
-        struct file_handle head;
-        uint32_t inode, generation;
-    } handle = {{.handle_bytes = 8, .handle_type = 1}, (uint32_t)attempt->a, 0};
-    int mount = open(attempt->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct handle handle = {.head = {.handle_bytes = 8, .handle_type = 1}, .words = {(uint32_t)attempt->a}};
+    int mount = open(attempt->path, O_RDONLY | O_CLOEXEC);
     if (mount < 0) refused("open");
-    judge(open_by_handle_at(mount, &handle.head, O_RDONLY), "open_by_handle_at");
+    int fd = open_by_handle_at(mount, &handle.head, O_RDONLY);
+    if (fd < 0 && errno == ESTALE) reached("allowed, no such inode here");
+    judge(fd, "open_by_handle_at");
 }
 
 static void step_suid_files(const struct attempt *attempt) {

@@ -84,8 +84,7 @@ bool call_is_unsafe(enum abi abi, long number) {
                                    SYS_set_tid_address, SYS_alarm, SYS_reboot, SYS_kexec_load, SYS_acct, SYS_munlockall,
                                    SYS_inotify_init, SYS_close_range, SYS_restart_syscall, SYS_kill, SYS_semget, SYS_shmget,
                                    SYS_setfsuid, SYS_setfsgid, SYS_settimeofday, SYS_swapoff, SYS_iopl, SYS_umount2, SYS_setns,
-                                   SYS_unshare, SYS_ioperm, SYS_syslog, SYS_delete_module, 512, 513, 519, 520, 521, 522, 523, 524,
-                                   525, 526, 527, 528, 545};
+                                   SYS_unshare, SYS_ioperm, SYS_syslog, SYS_delete_module, 335 /* uretprobe */, 336 /* uprobe */};
     static const short i386[] = {1, 2, 22, 25, 27, 29, 36, 37, 45, 51, 52, 60, 66, 72, 79, 88, 91, 101, 103, 110, 111, 115, 117, 119, 120,
                                  129, 136, 138, 139, 153, 173, 190, 215, 216, 252, 258, 283, 291, 310, 346, 393, 395, 399, 436, 0};
     if (abi == I386) return among(i386, COUNT(i386), number);

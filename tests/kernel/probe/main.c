@@ -33,7 +33,7 @@ static const struct {
     {mount_attempts, &mount_attempts_count},       {kernel_attempts, &kernel_attempts_count},
     {abi_attempts, &abi_attempts_count},           {identity_attempts, &identity_attempts_count},
     {process_attempts, &process_attempts_count},   {network_attempts, &network_attempts_count},
-    {resource_attempts, &resource_attempts_count},
+    {ipc_attempts, &ipc_attempts_count},           {resource_attempts, &resource_attempts_count},
 };
 
 static _Noreturn void finish(int state, int error, const char *format, va_list values) {
