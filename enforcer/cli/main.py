@@ -1,16 +1,86 @@
-"""The command `enforcer`."""
+"""The command `enforcer`: finds the command, prints errors, and gives exit codes. On the launch path."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import enforcer
+from enforcer.errors import EnforcerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# name: (module, one line about it). A module offers run(argv) -> exit code.
+COMMANDS = {
+    "run": ("enforcer.cli.run", "run an image under its profile"),
+    "plan": ("enforcer.cli.plan", "show what would be executed, and which clause each step enforces"),
+    "compare": ("enforcer.cli.compare", "say whether one profile grants more than another, with a counter-example"),
+    "policy": ("enforcer.cli.policy", "new, show, list, schema: profiles"),
+    "doctor": ("enforcer.cli.doctor", "what this host can enforce, and what to install"),
+    "completion": ("enforcer.cli.completion", "print shell completion for bash, zsh or fish"),
+}
+FAILED = 125
+INTERRUPTED = 130
+
+
+def usage() -> str:
+    """Return the text of --help."""
+    lines = ["usage: enforcer [--debug] COMMAND …", "", "Runs software that is not trusted: nothing is reachable that no clause grants.", ""]
+    lines += [f"  {name:12}{about}" for name, (_, about) in COMMANDS.items()]
+    return "\n".join([*lines, "", "enforcer COMMAND --help says more; enforcer --version names this version."])
 
 
 def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
-    if argv == ["--version"]:
+    debug = argv[:1] == ["--debug"]
+    words = argv[1:] if debug else argv
+    return guarded(lambda: _dispatch(words), debug=debug)
+
+
+def guarded(command: Callable[[], int], *, debug: bool = False) -> int:
+    """Run something; print what it refuses, and return the exit code."""
+    try:
+        return command()
+    except EnforcerError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"enforcer: {error.render()}\n")
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr = None  # type: ignore[assignment]  # the reader has gone: there is nobody to tell
+        return FAILED
+    except Exception as error:
+        if debug:
+            raise
+        sys.stderr.write(f"enforcer: a mistake of enforcer itself: {type(error).__name__}: {error}\n")
+        sys.stderr.write("  hint: nothing was started; please report it with the output of `enforcer --debug …`\n")
+        return FAILED
+
+
+def exit_code(error: EnforcerError) -> int:
+    """Return the exit code for an error: 125, or what the error itself says (126, 127: the payload's program)."""
+    code: int = getattr(error, "exit_code", FAILED)
+    return code
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
         print(f"enforcer {enforcer.__version__}")
         return 0
-    print("enforcer: no command yet", file=sys.stderr)
-    return 125
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(usage())
+        return 0 if words else FAILED
+    if words[0] not in COMMANDS:
+        raise UsageError(f"there is no command {words[0]!r}", where="enforcer", hint="enforcer --help lists the commands")
+    return _load(COMMANDS[words[0]][0])(words[1:])
+
+
+def _load(module: str) -> Callable[[list[str]], int]:
+    """Import one command's module, and no other: each command pays for itself only."""
+    from importlib import import_module  # noqa: PLC0415
+
+    command: Callable[[list[str]], int] = import_module(module).run
+    return command

@@ -6,6 +6,7 @@ the result is good until the next boot or a change of the caller's rights, and c
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from functools import partial
@@ -17,7 +18,7 @@ from enforcer.linux import attempt, probe_cgroups, probe_ids, probe_mounts, proc
 from enforcer.linux.attempt import holds
 from enforcer.linux.syscalls import address, buffer, call, openat2
 from enforcer.plan.cgroup_devices import DeviceRule
-from enforcer.plan.host import HostFacts
+from enforcer.plan.host import HostFacts, from_document, to_document
 from enforcer.policy.names import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ SECCOMP_ACTIONS = {
 SECCOMP_RET_ALLOW_ALWAYS = bytes.fromhex("0600 0000 0000ff7f")  # one struct sock_filter: BPF_RET | BPF_K, SECCOMP_RET_ALLOW
 LANDLOCK_CREATE_RULESET_VERSION = 1
 KEYCTL_JOIN_SESSION_KEYRING = 1
+PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 
 
@@ -98,6 +100,29 @@ def host_facts(store: str) -> HostFacts:
         last_capability=int(procfs.read("/proc/sys/kernel/cap_last_cap") or "40"),
         other_groups=any(group != gid for group in os.getgroups()),
     )
+
+
+def host_facts_as(uid: int, gid: int, store: str) -> HostFacts | None:
+    """The facts that a user without rights finds, measured in a child that becomes it; None when they cannot be.
+
+    Only root can call this.
+    """
+    read_end, write_end = os.pipe()
+
+    def action() -> None:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        call("prctl", PR_SET_DUMPABLE, 1, 0, 0, 0)  # after a change of ids /proc/self, with uid_map, would be root's
+        document = json.dumps(to_document(host_facts(store))).encode()
+        while document:
+            document = document[os.write(write_end, document) :]
+
+    child = attempt.start(action)
+    os.close(write_end)
+    with open(read_end, "rb") as answer:
+        document = answer.read()
+    return from_document(json.loads(document)) if os.waitpid(child, 0)[1] == 0 else None
 
 
 def device_rules(paths: Iterable[str]) -> tuple[DeviceRule, ...]:

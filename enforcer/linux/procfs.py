@@ -6,10 +6,12 @@ user_namespaces(7), subuid(5).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 # A /proc file or an /etc table of more than this is not one that we want to understand.
 MAX_BYTES = 8 * 1024 * 1024
+PIECE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,23 @@ class MountEntry:
 
 
 def read(path: str) -> str:
-    """The text of a small file; "" when it is absent or may not be read. Undecodable bytes stay distinguishable."""
+    """The text of a small file; "" when it is absent or may not be read. Undecodable bytes stay distinguishable.
+
+    It is read in pieces: /proc/sys answers ENOMEM to a read(2) of 4 MiB or more.
+    """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(MAX_BYTES)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    content = b""
+    try:
+        while len(content) < MAX_BYTES and (piece := os.read(descriptor, PIECE)):
+            content += piece
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return content.decode(errors="surrogateescape")
 
 
 def parse_mountinfo(text: str) -> tuple[MountEntry, ...]:

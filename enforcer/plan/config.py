@@ -97,7 +97,7 @@ def _linux(policy: Policy, subject: Subject, facts: HostFacts) -> dict[str, Any]
     section: dict[str, Any] = {
         "namespaces": [{"type": "mount"}, *private, *network],
         "resources": _resources(policy, subject),
-        "seccomp": oci_seccomp and oci_seccomp.document(seccomp.decide(policy.syscalls, facts.machine)),
+        "seccomp": getattr(oci_seccomp, "document", lambda f: {})(seccomp.decide(policy.syscalls, facts.machine)),
         "rootfsPropagation": "private",
         "maskedPaths": [],
         "readonlyPaths": [],

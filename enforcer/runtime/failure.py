@@ -35,9 +35,9 @@ _PROGRAM_HINTS = {
 
 
 class PayloadError(LaunchError):
-    """The program of the payload cannot be executed. missing: it is not there (exit code 127), else 126."""
+    """The program of the payload cannot be executed. exit_code: 127 when it is not there, else 126."""
 
-    missing = False
+    exit_code = 126
 
 
 def explain(program: Program, index: int, errno: int, plan: Record, options: Options) -> LaunchError:
@@ -65,5 +65,5 @@ def _program(name: str, errno: int, plan: Record, options: Options) -> LaunchErr
         why=reason(errno),
         hint=_PROGRAM_HINTS.get(name, "the payload was not started"),
     )
-    error.missing = name in ("ENOENT", "ENOTDIR")
+    error.exit_code = 127 if name in ("ENOENT", "ENOTDIR") else 126
     return error

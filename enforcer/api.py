@@ -1,0 +1,267 @@
+"""The Python API: from what a caller asks to a plan that can be shown or launched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from enforcer.errors import HostError, PlanError
+from enforcer.image import accounts, find
+from enforcer.linux import probe
+from enforcer.linux import seccomp as libseccomp
+from enforcer.oci.reference import parse_reference
+from enforcer.plan import cgroups, encoder, host, seccomp, userns
+from enforcer.plan.cgroup_devices import DeviceRule
+from enforcer.plan.compile import Plan, Subject, compile_plan, enforce
+from enforcer.plan.mounts import Sources
+from enforcer.policy import canonical, match
+from enforcer.policy.command_line import from_command_line
+from enforcer.policy.resolve import Resolution, resolve
+from enforcer.runtime import paths, plancache, profiles
+from enforcer.runtime.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from enforcer.image.find import Image
+    from enforcer.plan.host import Enforcement, HostFacts
+    from enforcer.policy.profile import Filesystem, Mount, Policy, Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks for.
+
+    image: a reference as cli.md has it. policy: path of a profile, "" to have it chosen by the image.
+    allow_*: permissions of the command line. accept_weaker: paths of clauses. command: () for the image's own.
+    directory: absolute; relative paths of the request start there.
+    """
+
+    image: str
+    policy: str = ""
+    allow_net: tuple[str, ...] = ()
+    allow_read: tuple[str, ...] = ()
+    allow_write: tuple[str, ...] = ()
+    accept_weaker: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    terminal: bool = False
+    directory: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that a plan is compiled from."""
+
+    image: Image
+    profile: Profile
+    resolution: Resolution
+    policy: Policy
+    subject: Subject
+    facts: HostFacts
+    dependencies: tuple[str, ...]
+
+
+def prepare(request: Request) -> Prepared:
+    """Find the image, the profile and the policy in force.
+
+    1. The image is found, verified and made ready; it is known by its digest from here on.
+    2. The profile is the one named, or the most exact match for that image, or the default.
+    3. The policy is resolved: bases, command line, then the site's ceiling.
+    4. What its clauses name on the host is looked up once: sources, devices, the payload's ids.
+    Raises EnforcerError.
+    """
+    facts = host_facts()
+    image = find.find(parse_reference(request.image), store=paths.store(), machine=facts.machine, uid=facts.uid)
+    library = profiles.Library()
+    profile = choose(request, image, library)
+    resolution = resolve_profile(profile, library, request)
+    policy, real = _on_this_host(resolution.policy)
+    subject = _subject(request, image, policy)
+    dependencies = (*library.dependencies, *map(plancache.stat_of, image.inputs), *real)
+    return Prepared(image, profile, resolution, policy, subject, facts, dependencies)
+
+
+def choose(request: Request, image: Image, library: profiles.Library) -> Profile:
+    """Choose the profile for an image (profile.md, rule 6)."""
+    if request.policy:
+        return library.profile(os.path.join(request.directory, request.policy))
+    return match.choose(library.installed(), image.repository or image.reference, image.tag, image.digest) or library.default()
+
+
+def resolve_profile(profile: Profile, library: profiles.Library, request: Request | None = None) -> Resolution:
+    """Resolve a profile under the site's ceiling, with what the command line adds."""
+    extra = None
+    if request is not None and (request.allow_net or request.allow_read or request.allow_write):
+        extra = from_command_line(request.allow_net, request.allow_read, request.allow_write, directory=request.directory)
+    return resolve(
+        profile,
+        load_base=library.base,
+        read_file=library.file,
+        ceiling=library.ceiling(),
+        command_line=extra,
+        directory=profile.directory or "/",
+    )
+
+
+def verdicts(prepared: Prepared) -> tuple[Enforcement, ...]:
+    """Say for every clause how it holds on this host, without refusing."""
+    return enforce(prepared.policy, prepared.subject, prepared.facts)
+
+
+def make_plan(prepared: Prepared, request: Request) -> Plan:
+    """Compile the plan. Raises PlanError where a clause does not hold and was not accepted."""
+    code = filter_code(prepared.policy, prepared.facts.machine)
+    return compile_plan(prepared.policy, prepared.subject, prepared.facts, code, request.accept_weaker)
+
+
+def make_entry(request: Request) -> plancache.Entry:
+    """Make the plan of a request, as bytes that can be kept and launched."""
+    prepared = prepare(request)
+    plan = make_plan(prepared, request)
+    program = encoder.encode(plan.steps, prepared.facts.machine)
+    code = sorted({plancache.stat_of(path) for path in _code()})
+    return plancache.Entry([*dict.fromkeys(prepared.dependencies), *code], _record(prepared, plan, program, request), program)
+
+
+def host_facts() -> HostFacts:
+    """Measure what this host can enforce, once for each boot and kind of caller."""
+    directory = paths.cache("facts")
+    name = plancache.key(["facts", *plancache.caller(), *map(plancache.stat_of, _code())])
+    path = os.path.join(directory, name)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        facts = probe.host_facts(paths.store())
+        plancache.save(directory, name, json.dumps(host.to_document(facts)).encode())
+        return facts
+    with os.fdopen(descriptor, "rb") as file:
+        return host.from_document(json.load(file))
+
+
+def filter_code(policy: Policy, machine: str) -> bytes:
+    """Return the policy's seccomp filter, compiled by libseccomp once and kept by what it must decide."""
+    decided = seccomp.decide(policy.syscalls, machine)
+    directory = paths.cache("seccomp")
+    name = plancache.key(["seccomp", repr(decided), *map(plancache.stat_of, _code())])
+    try:
+        descriptor = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        code = libseccomp.assemble(decided)
+        plancache.save(directory, name, hashlib.sha256(code).digest() + code)
+        return code
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise HostError("a cached system call filter is damaged", where=os.path.join(directory, name), hint="remove it")
+    return content[32:]
+
+
+def _code() -> list[str]:
+    """Return the files of this program that are loaded: another version makes other plans."""
+    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == "enforcer"]
+    return sorted(path for path in (getattr(module, "__file__", None) for module in modules) if path)
+
+
+def _on_this_host(policy: Policy) -> tuple[Policy, list[str]]:
+    """Follow the symbolic links of bind sources now, once: at launch none is followed."""
+    dependencies, mounts = [], []
+    for mount in policy.filesystem.mounts:
+        if mount.kind != "bind":
+            mounts.append(mount)
+            continue
+        dependencies.append(plancache.real_of(mount.source))
+        mounts.append(replace(mount, source=_existing(mount)))
+    return replace(policy, filesystem=replace(policy.filesystem, mounts=frozenset(mounts))), dependencies
+
+
+def _existing(mount: Mount) -> str:
+    source = os.path.realpath(mount.source)
+    if not os.path.exists(source):
+        raise PlanError(f"the bind source {mount.source} does not exist", where=mount.clause.place, hint="make it, or remove the clause")
+    return source
+
+
+def _subject(request: Request, image: Image, policy: Policy) -> Subject:
+    uid, gid, groups = _user(image, policy)
+    return Subject(
+        reference=image.reference,
+        digest=image.digest,
+        config=image.config,
+        files=Sources(
+            layers=image.layers,
+            binds=image.binds,
+            kinds=_kinds(policy.filesystem),
+            volumes=os.path.join(paths.store(), "volumes"),
+            owner=(uid, gid),
+        ),
+        user=(uid, gid),
+        groups=groups,
+        home=_home(image, uid),
+        device_rules=tuple(map(_device, sorted(policy.filesystem.devices, key=lambda device: device.path))),
+        command=request.command,
+        terminal=request.terminal,
+    )
+
+
+def _user(image: Image, policy: Policy) -> tuple[int, int, tuple[int, ...]]:
+    if policy.run.user == "image":
+        return accounts.image_user(image.layers, image.config.user)
+    uid, _, gid = policy.run.user.partition(":")
+    return int(uid), int(gid), ()
+
+
+def _home(image: Image, uid: int) -> str:
+    for line in accounts.read_file(image.layers, "etc/passwd", 1 << 20).decode("utf-8", "replace").splitlines():
+        fields = line.split(":")
+        if len(fields) > 5 and fields[2] == str(uid) and fields[5].startswith("/"):  # noqa: PLR2004  (passwd(5))
+            return fields[5]
+    return "/"
+
+
+def _kinds(filesystem: Filesystem) -> Mapping[str, str]:
+    binds = [mount.source for mount in filesystem.mounts if mount.kind == "bind"]
+    return {source: "directory" if os.path.isdir(source) else "file" for source in binds}
+
+
+def _device(device: object) -> DeviceRule:
+    path, clause = device.path, device.clause  # type: ignore[attr-defined]
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise PlanError(f"the device {path} is not there: {error.strerror}", where=clause.place) from error
+    kind = {0o020000: "c", 0o060000: "b"}.get(status.st_mode & 0o170000)
+    if kind is None:
+        raise PlanError(f"{path} is not a device", where=clause.place, hint="remove it from filesystem.devices")
+    return DeviceRule("c" if kind == "c" else "b", os.major(status.st_rdev), os.minor(status.st_rdev))
+
+
+def _record(prepared: Prepared, plan: Plan, program: bytes, request: Request) -> Record:
+    policy, facts, subject = prepared.policy, prepared.facts, prepared.subject
+    ranged = userns.way(policy.namespaces, facts) == "range"
+    single = {
+        "profile": policy.name,
+        "image": subject.reference,
+        "image-digest": subject.digest,
+        "policy-digest": canonical.digest(policy),
+        "plan-digest": f"sha256:{hashlib.sha256(program).hexdigest()}",
+        "state": paths.run_state(),
+        "first-id": str(facts.container_ids[0] if ranged else 0),
+        "id-count": str(facts.container_ids[1] if ranged else 0),
+        "uid": str(subject.user[0]),
+        "gid": str(subject.user[1]),
+        "time": str(policy.resources.time or 0),
+    }
+    many = [
+        *(("cgroup-parent", parent) for parent in cgroups.directories(policy.resources, facts)),
+        *(("entrypoint", word) for word in subject.config.entrypoint),
+        *(("cmd", word) for word in subject.config.cmd),
+        *(("env", f"{name}={value}") for name, value in plan.environment),
+        *(("pass", name) for name in sorted(policy.environment.passed)),
+        *(("secret", mount.source) for mount in policy.filesystem.mounts if mount.kind == "secret"),
+        *(("weaker", path) for path in request.accept_weaker),
+    ]
+    return Record([*single.items(), *many])
