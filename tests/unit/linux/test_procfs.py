@@ -52,3 +52,11 @@ def test_status() -> None:
 
 def test_a_file_that_is_absent_reads_as_empty() -> None:
     assert procfs.read("/proc/self/no-such-file") == ""
+
+
+def test_a_sysctl_can_be_read() -> None:
+    assert procfs.read("/proc/sys/kernel/cap_last_cap").strip().isdecimal()
+
+
+def test_what_may_not_be_read_reads_as_empty() -> None:
+    assert procfs.read("/proc/self") == ""
