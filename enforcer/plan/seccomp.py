@@ -20,18 +20,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from enforcer.errors import PlanError
+from enforcer.oci import seccomp as oci
 from enforcer.oci.syscalls import NUMBERS, X32_BIT
 from enforcer.plan import bpf
 from enforcer.plan.step import Filter as FilterProgram
 from enforcer.plan.step import Step
 from enforcer.policy import arguments
 from enforcer.policy.names import errnos
-from enforcer.policy.profile import MAX_U64
+from enforcer.policy.profile import ALWAYS, MAX_U64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from enforcer.policy.profile import Match, Syscalls
+    from enforcer.policy.profile import ArgumentCondition, Match, Syscalls
 
 # Machine → its own ABI's AUDIT_ARCH_*, and the other ABIs that its kernels have.
 _MACHINES: Mapping[str, tuple[str, ...]] = {"x86_64": ("x86", "x32"), "aarch64": ("arm",)}
@@ -195,3 +196,40 @@ def steps(code: bytes) -> tuple[Step, ...]:
             note="from here on only the calls that the policy grants",
         ),
     )
+
+
+def document(decided: Filter) -> dict[str, object]:
+    """Write the filter as config.json's linux.seccomp, for other runtimes and for people.
+
+    It says the same to every call that is known; the document has no words for numbers that nobody knows (2 in the list above).
+    """
+    architectures = {abi: name for name, abi in oci.ARCHITECTURES.items()}
+    default = _action(decided.default)
+    plain = [rule.name for rule in decided.rules if ALWAYS in rule.matches]
+    refused = [rule.name for rule in decided.tried_first]
+    calls: list[dict[str, object]] = [{"names": plain, "action": "SCMP_ACT_ALLOW"}] if plain else []
+    calls += [
+        {"names": [rule.name], "action": "SCMP_ACT_ALLOW", "args": [_comparison(condition) for condition in match]}
+        for rule in decided.rules
+        for match in arguments.simplify(rule.matches)
+        if match
+    ]
+    if refused:
+        calls.append({"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
+    return {
+        "defaultAction": default,
+        **({"defaultErrnoRet": decided.default & 0xFFFF} if default == "SCMP_ACT_ERRNO" else {}),
+        "architectures": [architectures[abi] for abi in decided.abis],
+        "syscalls": calls,
+    }
+
+
+def _action(answer: int) -> str:
+    others = {bpf.SECCOMP_RET_KILL_PROCESS: "SCMP_ACT_KILL_PROCESS", bpf.SECCOMP_RET_LOG: "SCMP_ACT_LOG"}
+    return others.get(answer, "SCMP_ACT_ERRNO")
+
+
+def _comparison(condition: ArgumentCondition) -> dict[str, object]:
+    operators = {op: name for name, op in oci.OPERATORS.items()}
+    written: dict[str, object] = {"index": condition.index, "value": condition.value, "op": operators[condition.op]}
+    return written if condition.op != "&==" else written | {"value": condition.mask, "valueTwo": condition.value}
