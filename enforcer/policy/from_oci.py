@@ -45,7 +45,7 @@ def granted(document: seccomp.Seccomp, *, capabilities: Collection[str] = (), cl
             allowed.setdefault(name, set()).add(_match(entry))
     for entry in entries:
         if entry.action != "allow":
-            _check_disjoint(entry, allowed)
+            _refuse(entry, allowed)
     here = Clause("syscalls", document.source) if clause is None else clause
     return Syscalls(
         allowed={name: SyscallGrant(minimise(matches), here) for name, matches in allowed.items() if _exists(name)},
@@ -88,14 +88,21 @@ def _match(entry: seccomp.Entry) -> Match:
     return tuple(sorted(set(conditions), key=lambda each: (each.index, each.op, each.value, each.mask)))
 
 
-def _check_disjoint(entry: seccomp.Entry, allowed: dict[str, set[Match]]) -> None:
+def _refuse(entry: seccomp.Entry, allowed: dict[str, set[Match]]) -> None:
+    """Take away what an entry refuses. Runtimes differ in which of two entries they follow: here the refusal goes before.
+
+    Raises ProfileError when it takes away a part of another entry's arguments, which a profile has no words for.
+    """
+    refused = _match(entry)
     for name in entry.names:
-        if intersection(frozenset({_match(entry)}), frozenset(allowed.get(name, ()))):
+        if not refused:
+            allowed.pop(name, None)
+        elif intersection(frozenset({refused}), frozenset(allowed.get(name, ()))):
             raise ProfileError(
-                f"{name} is both allowed and refused",
+                f"{name} is both allowed and refused with the same arguments",
                 where=entry.where,
-                why="another entry allows it with the same arguments, and runtimes differ in which of the two they follow",
-                hint="remove one of the entries",
+                why="another entry allows it, and runtimes differ in which of the two they follow",
+                hint="write the comparisons so that only one of the entries holds",
             )
 
 

@@ -182,10 +182,10 @@ class _Bases:
         return self.syscalls[full]
 
     def _file_syscalls(self, base: str, directory: str, clause: Clause) -> Syscalls:
-        from enforcer.oci.seccomp import parse  # noqa: PLC0415  few profiles stand on a file
+        from enforcer.policy.from_oci import syscalls_of_filter  # noqa: PLC0415  few profiles stand on a file
 
         path = located(base.removeprefix(FILE), directory, clause)
-        return parse(self.read_file(path, clause), path)
+        return syscalls_of_filter(self.read_file(path, clause), path, clause=clause)
 
 
 def _check_phases(profile: Profile, bases: list[Layer]) -> None:
