@@ -88,15 +88,20 @@ def _measure_v2(top: str, own: str) -> tuple[set[str], str]:
 
 
 def _trial_v2(directory: str) -> set[str] | None:
-    """A trial with every controller that this directory can pass on; what had to be switched on is switched off again."""
+    """A trial with every controller that this directory can pass on; what had to be switched on is switched off again.
+
+    Where it holds processes, the threaded controllers (pids, cpu) can be switched on but no process can enter a group below
+    it any more: then it is tried without any.
+    """
     enabled = procfs.read(f"{directory}/cgroup.subtree_control").split()
     wanted = [name for name in procfs.read(f"{directory}/cgroup.controllers").split() if name in V2_TRIALS]
     switched = [name for name in wanted if name not in enabled and _switch(directory, f"+{name}")]
     try:
-        return _trial(directory, V2_TRIALS, device_program=True)
+        found = _trial(directory, V2_TRIALS, device_program=True)
     finally:
         for name in switched:
             _switch(directory, f"-{name}")
+    return found if found is not None or not switched else _trial(directory, V2_TRIALS, device_program=True)
 
 
 def _switch(directory: str, word: str) -> bool:

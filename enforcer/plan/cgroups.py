@@ -85,8 +85,8 @@ def _device(device: Device, facts: HostFacts) -> Enforcement:
 def before(resources: Resources, device_rules: tuple[DeviceRule, ...], facts: HostFacts) -> tuple[Step, ...]:
     """Steps of the launcher, ahead of clone3: make the groups, with their limits, empty.
 
-    On v2 the result "cgroup" is a descriptor of the group's directory, for CLONE_INTO_CGROUP. A name that is taken fails: the
-    group of another container is never joined.
+    On v2 the result "cgroup" is a descriptor of the group's directory, until `attach`. A name that is taken fails: the group of
+    another container is never joined.
     """
     rules = (*DEFAULT_DEVICES, *device_rules)
     return _before_v2(resources, rules, facts) if _is_v2(facts) else _before_v1(resources, rules, facts)
@@ -102,11 +102,13 @@ def attach(resources: Resources, facts: HostFacts) -> tuple[Step, ...]:
     else:
         groups = _groups_v1(resources, facts)
     pid = Text((Ref("init"), b" " * PID_WIDTH))
-    return tuple(
+    entering = tuple(
         step
         for directory, clause in groups.items()
         for step in _write(_path(directory, "cgroup.procs"), pid, clause, "init enters its control group")
     )
+    opened = groups and _is_v2(facts)
+    return (*entering, Step("launcher", "close", (Ref("cgroup"),), "resources")) if opened else entering
 
 
 def steps(resources: Resources, device_rules: tuple[DeviceRule, ...], facts: HostFacts) -> tuple[Step, ...]:

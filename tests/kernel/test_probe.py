@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enforcer.errors import HostError
-from enforcer.linux import attempt, probe, probe_ids, probe_mounts
+from enforcer.linux import attempt, probe, probe_cgroups, probe_ids, probe_mounts, procfs
+from enforcer.linux.cgroups import remove
 from enforcer.linux.syscalls import call
 from enforcer.plan.host import HostFacts, from_document, to_document
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-STORE = "/var/lib/enforcer"
+STORE = "/var/lib/enforcer-is-not-here/store"  # every user can reach its nearest directory
 ORDINARY = 65534
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -116,6 +117,43 @@ def test_each_namespace_is_tried_by_itself(kind: str) -> None:
 def test_a_user_namespace_with_one_id_has_none_to_give() -> None:
     facts = facts_in_child(attempt.enter_user_namespace)
     assert facts.container_ids == (0, 0)
+
+
+@root
+def test_a_group_that_was_delegated_to_an_ordinary_user_is_found(facts: HostFacts) -> None:
+    """What a service manager does with Delegate=yes, done by hand in one hierarchy: the group and its files get a new owner."""
+    parent = facts.cgroups["pids"]
+    group = f"{parent}/enforcer-test{os.getpid()}"
+    os.mkdir(group)
+    try:
+        for name in ("", "cgroup.procs", "tasks", "cgroup.subtree_control"):
+            if os.path.exists(f"{group}/{name}"):
+                os.chown(f"{group}/{name}", ORDINARY, ORDINARY)
+
+        def enter() -> None:
+            attempt.write(f"{group}/cgroup.procs", str(os.getpid()))
+            become_ordinary()
+
+        if facts.cgroup_layout != "v2":
+            assert facts_in_child(enter).cgroups == {"pids": group}
+        assert facts_in_child(become_ordinary).cgroups == {}
+    finally:
+        remove(group)
+
+
+@root
+def test_the_v2_tree_is_measured_without_leaving_anything_switched_on(facts: HostFacts) -> None:
+    if not facts.cgroup_v2:
+        pytest.skip("no v2 hierarchy")
+
+    def enabled() -> str:
+        return procfs.read(f"{facts.cgroup_v2}/cgroup.subtree_control")
+
+    before = enabled()
+    usable, directory = probe_cgroups._measure_v2(facts.cgroup_v2, facts.cgroup_v2)
+    assert directory == facts.cgroup_v2
+    assert {"devices", "freezer"} <= usable
+    assert enabled() == before
 
 
 def test_probing_leaves_nothing(facts: HostFacts) -> None:

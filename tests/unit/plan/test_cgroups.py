@@ -145,6 +145,13 @@ def test_init_enters_every_group(facts: HostFacts, count: int) -> None:
     assert {step.where for step in steps} == {"launcher"}
 
 
+def test_no_descriptor_of_the_group_stays_open() -> None:
+    steps = cgroups.steps(ALL, (TUN,), V2)
+    opened = [step.result for step in steps if step.call == "openat" or step.result == "device program"]
+    closed = [step.args[0] for step in steps if step.call == "close"]
+    assert sorted(closed, key=repr) == sorted((Ref(name) for name in opened), key=repr)
+
+
 def test_what_is_not_bounded_makes_no_group() -> None:
     bare = replace(V1, cgroups=MappingProxyType({"memory": "/sys/fs/cgroup/memory"}))
     assert cgroups.steps(NONE, (), bare) == ()
