@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enforcer.errors import HostError, PlanError
-from enforcer.image import accounts, find
+from enforcer.image import accounts, find, stack
 from enforcer.linux import probe
 from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
@@ -181,7 +181,8 @@ def _on_this_host(policy: Policy) -> tuple[Policy, list[str]]:
 def _existing(mount: Mount) -> str:
     source = os.path.realpath(mount.source)
     if not os.path.exists(source):
-        raise PlanError(f"the bind source {mount.source} does not exist", where=mount.clause.place, hint="make it, or remove the clause")
+        what = f"the bind source {mount.source} does not exist"
+        raise PlanError(what, where=mount.clause.place, hint="make it, or remove the clause")
     return source
 
 
@@ -215,7 +216,7 @@ def _user(image: Image, policy: Policy) -> tuple[int, int, tuple[int, ...]]:
 
 
 def _home(image: Image, uid: int) -> str:
-    for line in accounts.read_file(image.layers, "etc/passwd", 1 << 20).decode("utf-8", "replace").splitlines():
+    for line in stack.read_file(image.layers, "etc/passwd", 1 << 20).decode("utf-8", "replace").splitlines():
         fields = line.split(":")
         if len(fields) > 5 and fields[2] == str(uid) and fields[5].startswith("/"):  # noqa: PLR2004  (passwd(5))
             return fields[5]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pwd
@@ -10,7 +9,8 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from enforcer.errors import EnforcerError
+from enforcer.cli.options import Command, Option
+from enforcer.errors import EnforcerError, UsageError
 from enforcer.linux import probe, procfs
 from enforcer.oci.image import ImageConfig
 from enforcer.plan.compile import Subject, enforce
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from enforcer.plan.mechanisms import Mechanism
     from enforcer.policy.profile import Policy
 
+FORMATS = ("text", "json")
+COMMAND = Command(
+    "doctor",
+    "Say what this host can enforce, for root and for an ordinary user, and what to install.",
+    "",
+    (Option("format", "text for people, json for programs", value="FORMAT"),),
+)
 FIRST_ACCOUNT, LAST_ACCOUNT, NOBODY = 1000, 59999, 65534
 
 
@@ -46,22 +53,29 @@ class Column:
 
 def run(argv: list[str]) -> int:
     """Print what holds here. 0: the default profile can be enforced for the caller; 1: it cannot."""
-    options = _arguments().parse_args(argv)
+    given = COMMAND.parse(argv)
+    if given.on("help"):
+        print(COMMAND.usage())
+        return 0
+    kind = given.one("format", "text")
+    if given.words or kind not in FORMATS:
+        what = (
+            f"there is no format {kind!r}" if kind not in FORMATS else f"{given.words[0]!r} names nothing that doctor looks at"
+        )
+        raise UsageError(what, where="enforcer doctor", hint="enforcer doctor [--format text|json]")
+    return _examine(kind)
+
+
+def _examine(kind: str) -> int:
     sysctls = _sysctls()
     policy = _default_policy()
     found = [_column(facts, account, policy, sysctls) for facts, account in _callers()]
     broken = policy.render() if isinstance(policy, EnforcerError) else ""
-    if options.format == "json":
+    if kind == "json":
         print(json.dumps(_document(found, sysctls, broken), indent=2))
     else:
         print("\n".join(_text(found, broken)))
     return 1 if broken or found[0].failing else 0
-
-
-def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="enforcer doctor", description="Say what this host can enforce, and what to install.")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
-    return parser
 
 
 def _callers() -> list[tuple[HostFacts, str]]:

@@ -13,6 +13,7 @@ from enforcer.cli.options import Command, Option, Parsed
 from enforcer.errors import UsageError
 from enforcer.plan.encoding import Program
 from enforcer.runtime import launcher, paths, plancache
+from enforcer.runtime.init import exit_code
 
 POLICY_OPTIONS = (
     Option("policy", "the profile to use, instead of the one that matches the image", value="FILE"),
@@ -49,7 +50,7 @@ def run(argv: list[str]) -> int:
         print(COMMAND.usage())
         return 0
     if not given.words:
-        raise UsageError("no image is named", where="enforcer run", hint="enforcer run IMAGE [CMD…], for example: enforcer run host id")
+        raise UsageError("no image is named", where="enforcer run", hint="enforcer run IMAGE [CMD…], as in: enforcer run host")
     if given.on("dry-run"):
         from enforcer.cli import plan  # noqa: PLC0415  (not on the launch path)
 
@@ -89,7 +90,7 @@ def _planned(given: Parsed, directory: str, name: str) -> bytes:
         content = pipe.read(_PLAN_LIMIT)
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise SystemExit(launcher.init.exit_code(status))
+        raise SystemExit(exit_code(status))
     return content
 
 
@@ -111,7 +112,8 @@ def _make_plan(given: Parsed, write: int, directory: str, name: str) -> int:
 
 def _terminal(given: Parsed) -> bool:
     if given.on("tty") and given.on("interactive") and not os.isatty(0):
-        raise UsageError("standard input is not a terminal", where="enforcer run -i -t", hint="leave out -t, or run it from a terminal")
+        hint = "leave out -t, or run it from a terminal"
+        raise UsageError("standard input is not a terminal", where="enforcer run -i -t", hint=hint)
     return given.on("tty")
 
 

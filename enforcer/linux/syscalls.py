@@ -99,7 +99,9 @@ def number(name: str) -> int:
 
 def buffer(initial: bytes | int) -> Buffer:
     """Make memory the kernel may write to: a copy of `initial`, or that many zero bytes."""
-    return ctypes.create_string_buffer(initial, len(initial)) if isinstance(initial, bytes) else ctypes.create_string_buffer(initial)
+    if isinstance(initial, bytes):
+        return ctypes.create_string_buffer(initial, len(initial))
+    return ctypes.create_string_buffer(initial)
 
 
 def address(memory: Buffer) -> int:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 # include/uapi/linux/capability.h, in the order of their numbers.
 NAMES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
-    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE "
-    "SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM "
-    "BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
+    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
+    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
 # The kernel asks for these in the initial user namespace only: inside another one they permit nothing.
 _HOST_ONLY = frozenset(
@@ -48,12 +48,14 @@ def decide(granted: frozenset[Capability], facts: HostFacts, *, host_users: bool
             why = f"CAP_{capability.name} permits nothing inside a user namespace; it would need `user_namespace: host`"
         elif host_users and capability.name not in facts.capabilities:
             why = f"the launcher itself does not hold CAP_{capability.name}"
-        verdict = "impossible" if why else "enforced"
-        verdicts.append(Enforcement(path, capability.clause.place, verdict, "capset, PR_CAP_AMBIENT_RAISE", why))
+        by, place = "capset, PR_CAP_AMBIENT_RAISE", capability.clause.place
+        verdicts.append(Enforcement(path, place, "impossible" if why else "enforced", by, why))
     return tuple(verdicts)
 
 
-def steps(granted: frozenset[Capability], user: tuple[int, int], groups: tuple[int, ...], last: int, *, single: bool) -> tuple[Step, ...]:
+def steps(
+    granted: frozenset[Capability], user: tuple[int, int], groups: tuple[int, ...], last: int, *, single: bool
+) -> tuple[Step, ...]:
     """Become the payload's user, and give up every capability that no clause grants.
 
     user:   (uid, gid) inside the user namespace. groups: its supplementary groups, exactly.
@@ -85,10 +87,11 @@ def _identity(user: tuple[int, int], groups: tuple[int, ...], *, single: bool) -
 
 
 def _raise(numbers: frozenset[int]) -> tuple[Step, ...]:
-    """Ambient capabilities survive execve of an ordinary program; raising them needs CAP_SETPCAP to lock them afterwards."""
+    """Ambient capabilities survive execve of an ordinary program; to lock them afterwards takes CAP_SETPCAP."""
+    raised = [(n, (PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0)) for n in sorted(numbers)]
     return (
         _capset(numbers | {NAMES.index("SETPCAP")}, inheritable=numbers),
-        *(Step("init", "prctl", (PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0), CLAUSE, note=_name(n)) for n in sorted(numbers)),
+        *(Step("init", "prctl", args, CLAUSE, note=_name(n)) for n, args in raised),
     )
 
 

@@ -77,17 +77,8 @@ def compile_plan(policy: Policy, subject: Subject, facts: HostFacts, code: bytes
     refuse(verdicts, accepted)
     environment = tuple(_environment(policy, subject).items())
     cwd = policy.run.cwd or subject.config.working_dir or "/"
-    steps = program.program(
-        policy,
-        facts,
-        subject.files,
-        subject.device_rules,
-        subject.user,
-        subject.groups,
-        cwd,
-        code,
-        terminal=subject.terminal,
-    )
+    payload = program.Payload(subject.user, subject.groups, cwd, subject.terminal, subject.device_rules, code)
+    steps = program.program(policy, facts, subject.files, payload)
     document = config.document(policy, subject, facts, environment=environment, cwd=cwd)
     return Plan(policy, subject, verdicts, steps, document, environment, cwd)
 
@@ -104,7 +95,7 @@ def enforce(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforce
         *landlock.decide(policy.filesystem.paths, facts),
         *network.decide(policy.network, facts),
         *cgroups.decide(policy.resources, policy.filesystem.devices, facts),
-        *process.decide(policy.resources, facts),
+        *process.decide(policy.resources),
         *capabilities.decide(policy.capabilities, facts, host_users=host_users),
         *_syscalls(policy, facts),
         *_phases(policy),
@@ -158,7 +149,8 @@ def refuse(verdicts: tuple[Enforcement, ...], accepted: Collection[str]) -> None
     """Raise PlanError naming every clause that does not hold here and was not accepted, or an acceptance that names none."""
     unknown = sorted(set(accepted) - {verdict.path for verdict in verdicts})
     if unknown:
-        known = ", ".join(verdict.path for verdict in verdicts if verdict.verdict != "enforced") or "none: every clause is enforced"
+        open_ = [verdict.path for verdict in verdicts if verdict.verdict != "enforced"]
+        known = ", ".join(open_) or "none: every clause is enforced"
         raise PlanError(
             f"--accept-weaker names {unknown[0]!r}, which is no clause of this policy",
             why="a misspelt acceptance would accept nothing, or the wrong thing",

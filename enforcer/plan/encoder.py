@@ -61,7 +61,7 @@ class _Encoder:
             first,
         )
 
-    def _arg(self, arg: Arg) -> bytes:
+    def _arg(self, arg: Arg) -> bytes:  # noqa: C901, PLR0911  (one case a kind)
         match arg:
             case int():
                 return encoding.ARG.pack(encoding.INT, 0, arg - 2**64 if arg >= 2**63 else arg)

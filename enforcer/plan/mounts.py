@@ -67,7 +67,8 @@ def decide(filesystem: Filesystem, facts: HostFacts) -> tuple[Enforcement, ...]:
     if missing:
         why = f"this host lacks {', '.join(missing)}"
         return (Enforcement(ROOT, root.place, "impossible", by, why),)
-    return (Enforcement(ROOT, root.place, "enforced", by), *(_mount_verdict(mount, facts) for mount in ordered(filesystem.mounts)))
+    mounts = (_mount_verdict(mount, facts) for mount in ordered(filesystem.mounts))
+    return (Enforcement(ROOT, root.place, "enforced", by), *mounts)
 
 
 def _mount_verdict(mount: Mount, facts: HostFacts) -> Enforcement:

@@ -10,7 +10,6 @@ from enforcer.plan.step import Packed, Ref, Slot, Step, Strings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from enforcer.plan.host import HostFacts
     from enforcer.policy.profile import Resources
 
 RUN = "run"
@@ -29,6 +28,12 @@ TIOCGPTPEER = 0x5441
 TIOCSPTLCK = 0x40045431
 STATUS = 3
 _FIRST_CLOSED = STATUS + 1
+_LIMITS = {
+    "open_files": "RLIMIT_NOFILE",
+    "processes": "RLIMIT_NPROC",
+    "scratch": "size of the overlay's tmpfs",
+    "time": "supervisor, SIGKILL",
+}
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 _SIGACTION_SIZE = 32
 # asm-generic/resource.h
@@ -75,7 +80,7 @@ def root_ids(*, single: bool) -> tuple[Step, ...]:
 
 
 def terminal(user: tuple[int, int]) -> tuple[Step, ...]:
-    """Open a pseudo-terminal of the container and hand its master to the launcher (no path is resolved twice, CVE-2025-52565)."""
+    """Open a pseudo-terminal of the container; its master goes to the launcher. No path is resolved twice (CVE-2025-52565)."""
     uid, gid = user
     control = Packed(_words((20, 8), (1, 4), (1, 4), (0, 4), (0, 4)), ((16, 4, Ref("master")),))  # SOL_SOCKET, SCM_RIGHTS
     vector = Packed(bytes(8) + (1).to_bytes(8, "little"), ((0, 8, b"t"),))
@@ -97,7 +102,7 @@ def _words(*fields: tuple[int, int]) -> bytes:
 
 def descriptors(*, terminal: bool) -> tuple[Step, ...]:
     """Put the granted descriptors at 0, 1 and 2, the status channel at 3, and close every other one."""
-    streams = [Ref("terminal")] * 3 if terminal else [Slot("stdin"), Slot("stdout"), Slot("stderr")]
+    streams: list[Ref | Slot] = [Ref("terminal")] * 3 if terminal else [Slot("stdin"), Slot("stdout"), Slot("stderr")]
     return (
         *(Step("init", "dup3", (stream, number, 0), RUN) for number, stream in enumerate(streams)),
         *((Step("init", "ioctl", (0, TIOCSCTTY, 0), RUN, note="its controlling terminal"),) if terminal else ()),
@@ -106,11 +111,10 @@ def descriptors(*, terminal: bool) -> tuple[Step, ...]:
     )
 
 
-def decide(resources: Resources, facts: HostFacts) -> tuple[Enforcement, ...]:
+def decide(resources: Resources) -> tuple[Enforcement, ...]:
     """Say how the limits of one process hold."""
-    del facts
     verdicts = []
-    for name, by in (("open_files", "RLIMIT_NOFILE"), ("processes", "RLIMIT_NPROC"), ("scratch", "tmpfs size"), ("time", "supervisor, SIGKILL")):
+    for name, by in _LIMITS.items():
         path = f"resources.{name}"
         clause = resources.clauses.get(path)
         if getattr(resources, name) is not None:
@@ -150,7 +154,7 @@ def enter(cwd: str) -> tuple[Step, ...]:
 
 
 def signals() -> tuple[Step, ...]:
-    """Give the payload the default signal handling: Python ignores SIGPIPE and SIGXFSZ, and the launcher masks what it waits for."""
+    """Give the payload default signal handling: Python ignores SIGPIPE and SIGXFSZ, the launcher masks what it waits for."""
     default = bytes(_SIGACTION_SIZE)
     return (
         *(Step("init", "rt_sigaction", (signal, default, 0, 8), RUN) for signal in (SIGPIPE, SIGXFSZ)),

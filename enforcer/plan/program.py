@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enforcer.plan import (
@@ -21,25 +22,28 @@ if TYPE_CHECKING:
     from enforcer.plan.cgroup_devices import DeviceRule
     from enforcer.plan.host import HostFacts
     from enforcer.plan.mounts import Sources
-    from enforcer.plan.step import Step
+    from enforcer.plan.step import Step, Where
     from enforcer.policy.profile import Policy
 
 
-def program(
-    policy: Policy,
-    facts: HostFacts,
-    files: Sources,
-    device_rules: tuple[DeviceRule, ...],
-    user: tuple[int, int],
-    groups: tuple[int, ...],
-    cwd: str,
-    code: bytes,
-    *,
-    terminal: bool,
-) -> tuple[Step, ...]:
-    """List the system calls of a launch, in order.
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What the container becomes.
 
-    user, groups, cwd: what the payload runs as, and where. code: the seccomp filter, compiled. terminal: it gets one of its own.
+    user, groups, cwd: what it runs as (ids inside the user namespace), and where. terminal: it gets one of its own.
+    device_rules: numbers of the granted device nodes. filter_code: the seccomp filter, compiled.
+    """
+
+    user: tuple[int, int]
+    groups: tuple[int, ...]
+    cwd: str
+    terminal: bool
+    device_rules: tuple[DeviceRule, ...]
+    filter_code: bytes
+
+
+def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) -> tuple[Step, ...]:
+    """List the system calls of a launch, in order.
 
     1.  network namespace, cgroups and sources, made by the launcher while the host can still be named
     2.  clone3: every other namespace at once
@@ -58,15 +62,15 @@ def program(
     way = userns.way(policy.namespaces, facts)
     single = way == "single"
     netns = network.owner(policy.network, names, rootful=facts.rootful)
-    opener = "launcher" if facts.rootful else "init"
+    opener: Where = "launcher" if facts.rootful else "init"
     tree = policy.filesystem
     opened = (*mounts.sources(opener, tree, files), *devices.sources(opener, tree.devices))
     return (
         *(network.steps("launcher", names) if netns == "launcher" else ()),
-        *cgroups.before(policy.resources, device_rules, facts),
+        *cgroups.before(policy.resources, payload.device_rules, facts),
         *(opened if opener == "launcher" else ()),
         namespaces.clone(policy.namespaces, network=netns == "init"),
-        *userns.steps(way, user, facts),
+        *userns.steps(way, payload.user, facts),
         *(mounts.map_owners(tree, files) if way == "range" else ()),
         *cgroups.attach(policy.resources, facts),
         *process.release_init(),
@@ -81,20 +85,20 @@ def program(
         *mounts.proc(),
         *devices.assemble(tree.devices),
         *mounts.mount_all(tree, files),
-        *mounts.working_directory(cwd),
+        *mounts.working_directory(payload.cwd),
         devices.seal(),
         *mounts.seal(tree),
         *namespaces.hostname(policy.namespaces),
         *mounts.pivot(),
-        *(process.terminal(user) if terminal else ()),
-        *process.descriptors(terminal=terminal),
+        *(process.terminal(payload.user) if payload.terminal else ()),
+        *process.descriptors(terminal=payload.terminal),
         *process.limits(policy.resources, pids_by_rlimit="pids" not in facts.cgroups),
         *landlock.build(tree, devices.names(tree.devices), facts.landlock_abi),
-        *capabilities.steps(policy.capabilities, user, groups, facts.last_capability, single=single),
-        *process.enter(cwd),
+        *capabilities.steps(policy.capabilities, payload.user, payload.groups, facts.last_capability, single=single),
+        *process.enter(payload.cwd),
         *(() if policy.run.init else process.signals()),
         landlock.no_new_privs(),
         *landlock.restrict(facts.landlock_abi),
-        *seccomp.steps(code),
+        *seccomp.steps(payload.filter_code),
         *process.become(reaper=policy.run.init),
     )

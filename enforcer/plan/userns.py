@@ -20,7 +20,7 @@ O_CLOEXEC = 0o2000000
 
 
 def way(namespaces: Namespaces, facts: HostFacts) -> str:
-    """Say how ids are mapped: "host" (no namespace), "range" (rootful), "subordinate" (newuidmap), "single" (the caller's id)."""
+    """Say how ids are mapped: "host" (not), "range" (rootful), "subordinate" (newuidmap), "single" (the caller's own id)."""
     if namespaces.user == "host":
         return "host"
     if facts.rootful:
@@ -45,8 +45,8 @@ def decide(namespaces: Namespaces, run: Run, facts: HostFacts) -> tuple[Enforcem
     if kind == "range" and facts.container_ids[1] < RANGE:
         why = "no range of 65536 unused ids is left on this host: the launcher itself runs under a small id map"
         return (Enforcement(CLAUSE, place, "impossible", "CLONE_NEWUSER, own id range", why),)
-    by = {"range": "CLONE_NEWUSER, own range of 65536 ids", "subordinate": "CLONE_NEWUSER, newuidmap", "single": "CLONE_NEWUSER, one id"}
-    return (Enforcement(CLAUSE, place, "enforced", by[kind]), *_groups(run, kind, facts))
+    by = {"range": "own range of 65536 ids", "subordinate": "newuidmap", "single": "the caller's one id"}[kind]
+    return (Enforcement(CLAUSE, place, "enforced", f"CLONE_NEWUSER, {by}"), *_groups(run, kind, facts))
 
 
 def _groups(run: Run, kind: str, facts: HostFacts) -> tuple[Enforcement, ...]:
@@ -65,7 +65,8 @@ def steps(kind: str, user: tuple[int, int], facts: HostFacts) -> tuple[Step, ...
     if kind == "host":
         return ()
     if kind == "range":
-        maps = (*_write("uid_map", Slot("id-map"), Slot("id-map-length")), *_write("gid_map", Slot("id-map"), Slot("id-map-length")))
+        content, length = Slot("id-map"), Slot("id-map-length")
+        maps = (*_write("uid_map", content, length), *_write("gid_map", content, length))
     elif kind == "subordinate":
         maps = (
             Step("launcher", "newuidmap", (Ref("init"), _helper(facts.newuidmap, facts.uid, facts.subordinate_uids)), CLAUSE),

@@ -21,7 +21,7 @@ def pair() -> tuple[int, int]:
 
 
 def report(ends: tuple[int, ...], index: int, errno: int) -> None:
-    """Tell the launcher which step failed, and with what errno. ends: where init's end may be; the first that is open counts."""
+    """Tell the launcher which step failed, with what errno. ends: where init's end may be; the first that is open counts."""
     message = b"F" + index.to_bytes(4, "little") + errno.to_bytes(4, "little")
     for end in ends:
         try:
@@ -34,7 +34,7 @@ def report(ends: tuple[int, ...], index: int, errno: int) -> None:
 def listen(end: int) -> tuple[tuple[int, int] | None, int]:
     """Wait until init has become the payload or has failed.
 
-    Returns ((step, errno) or None, descriptor of the terminal's master or -1). A descriptor that came before a failure is closed.
+    Returns ((step, errno) or None, descriptor of the terminal's master or -1). After a failure that descriptor is closed.
     """
     master = -1
     while True:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from enforcer.runtime.record import Record
 
 _HINTS = {
-    ("openat2", "ELOOP"): "a symbolic link stands where the plan found none: it was swapped, or the image has one at /proc or /dev",
+    ("openat2", "ELOOP"): "a symbolic link stands where none did, or the image has one at /proc or /dev",
     ("openat2", "ENOENT"): "the path is gone since the plan was made, or the image lacks it",
     ("open_tree", "EPERM"): "the launcher needs CAP_SYS_ADMIN where the mounts belong to",
     ("chdir", "EACCES"): "the payload's user may not enter the working directory: change run.user or run.cwd",

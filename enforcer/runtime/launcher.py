@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from enforcer.errors import LaunchError
 from enforcer.linux import executor, spawn, syscalls
@@ -15,6 +14,7 @@ from enforcer.plan import encoding
 from enforcer.runtime import channel, init, state, supervisor
 from enforcer.runtime.streams import Streams
 
+TYPE_CHECKING = False  # typing would cost a launch 5 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -99,14 +99,11 @@ class _Launch:
         for descriptor in (sync_read, sync_write, theirs):
             os.close(descriptor)
         streams.started()
-        try:
-            failure, master = channel.listen(ours)
-            os.close(ours)
-            if failure is not None:
-                raise self._failed(*failure)
-        except BaseException:
+        failure, master = channel.listen(ours)
+        os.close(ours)
+        if failure is not None:
             end(child)
-            raise
+            raise self._failed(*failure)
         return supervisor.supervise(child, streams, master, int(self.plan.one("time", "0")))
 
     def _execute(self, execution: executor.Execution, status: int) -> int:
@@ -184,7 +181,7 @@ class _Launch:
         }
 
     def _execvpe(self, programs: list[bytes], argv: syscalls.Buffer, environment: syscalls.Buffer) -> int:
-        """execve(2) each candidate; like execvp(3), a program that is there but may not be executed counts before a missing one."""
+        """execve(2) each candidate; as in execvp(3), a program that may not be executed counts before one that is not there."""
         number = syscalls.number("execve")
         answer = -_ENOENT
         for program in programs:

@@ -1,7 +1,7 @@
 """Plans that were made before: a plan is used again only while everything it was made from is still the same.
 
-An entry holds what it depends on (contents of profiles by sha256, images and code by their stat, the boot), the launch record and
-the launch program. It stands in a directory that is the caller's alone, and is written whole or not at all. On the launch path.
+An entry holds what it depends on (contents of profiles by sha256, images and code by their stat), the launch record and the
+launch program. It stands in a directory that is the caller's alone, and is written whole or not at all. On the launch path.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from enforcer.errors import HostError
 from enforcer.linux import syscalls
 from enforcer.plan.encoding import Program
 from enforcer.runtime import record
-from enforcer.runtime.record import Record
+
+TYPE_CHECKING = False  # typing would cost a launch 5 ms
+if TYPE_CHECKING:
+    from enforcer.runtime.record import Record
 
 try:
     from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 on; hashlib would load OpenSSL
@@ -47,7 +50,7 @@ class Entry:
         text = "\0".join(self.dependencies).encode("utf-8", "surrogateescape")
         fields = self.record.encode()
         body = _LENGTHS.pack(len(text), len(fields)) + text + fields + self.program
-        return MAGIC + sha256(body).digest() + body
+        return MAGIC + bytes(sha256(body).digest()) + body
 
 
 def decode(content: bytes) -> Entry:
@@ -64,7 +67,7 @@ def decode(content: bytes) -> Entry:
 
 def key(words: list[str]) -> str:
     """Name the entry for one way of asking."""
-    return sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()
+    return str(sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest())
 
 
 def caller() -> list[str]:
@@ -114,7 +117,9 @@ def _identity(path: str) -> str:
         status = os.stat(path)
     except OSError:
         return ABSENT
-    return f"{status.st_dev}.{status.st_ino}.{status.st_mode:o}.{status.st_uid}.{status.st_size}.{status.st_mtime_ns}.{status.st_ctime_ns}"
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    parts = (status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_size, *times)
+    return ".".join(map(str, parts))
 
 
 def _real(path: str) -> str:

@@ -84,7 +84,8 @@ class Library:
             if os.path.exists(path):
                 return self.profile(path)
             self.dependencies.append(plancache.stat_of(path))
-        raise ProfileError("there is no default profile", why="looked in " + ", ".join(self.places), hint="name one: --policy FILE")
+        looked = "looked in " + ", ".join(self.places)
+        raise ProfileError("there is no default profile", why=looked, hint="name one: --policy FILE")
 
     def ceiling(self) -> Profile | None:
         """Return the site's ceiling, if there is one. Raises ProfileError when others than root could have written it."""

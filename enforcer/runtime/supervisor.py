@@ -12,9 +12,13 @@ import time
 
 from enforcer.linux import syscalls
 from enforcer.runtime.init import exit_code
-from enforcer.runtime.streams import Relay, Streams
 
-SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCONT, SIGWINCH = 1, 2, 3, 9, 10, 12, 13, 14, 15, 18, 28
+TYPE_CHECKING = False  # typing would cost a launch 5 ms
+if TYPE_CHECKING:
+    from enforcer.runtime.streams import Relay, Streams
+
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2 = 1, 2, 3, 9, 10, 12
+SIGPIPE, SIGALRM, SIGTERM, SIGCONT, SIGWINCH = 13, 14, 15, 18, 28
 FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT)
 _MASKED = (*FORWARDED, SIGWINCH, SIGPIPE)
 _SIG_BLOCK = 0
@@ -54,7 +58,7 @@ class _Terminal:
             streams.attach(master)
             self.resize()
 
-    def __enter__(self) -> _Terminal:
+    def __enter__(self) -> _Terminal:  # noqa: PYI034  (Self would import typing)
         if self._raw:
             import termios  # noqa: PLC0415
             import tty  # noqa: PLC0415
