@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from enforcer.cli import doctor
+from enforcer.errors import UsageError
 from enforcer.linux import attempt, probe
 from enforcer.runtime import profiles
 
@@ -69,6 +70,12 @@ def test_a_default_profile_that_cannot_be_read_is_no_traceback(site: Path, capsy
     assert documented(capsys, 1)["callers"][0]["default_profile"]["error"].startswith(str(site))
     assert doctor.run([]) == 1
     assert "sycalls" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--format", "yaml"], ["here"], ["--frmat", "json"]])
+def test_what_the_command_does_not_know_is_refused(words: list[str]) -> None:
+    with pytest.raises(UsageError):
+        doctor.run(words)
 
 
 def test_a_host_without_user_namespaces_fails(capfd: pytest.CaptureFixture[str]) -> None:
