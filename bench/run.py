@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -149,8 +150,10 @@ def _options() -> argparse.Namespace:
 def main() -> int:
     """0 when the figures to reach are reached, 1 when not."""
     options = _options()
-    with tempfile.TemporaryDirectory(prefix="enforcer-bench-") as directory:
+    # Not in /tmp, which may be a tmpfs: the kernel does not map the ids of that one for a container.
+    with tempfile.TemporaryDirectory(prefix="enforcer-bench-", dir="/var/tmp") as directory:
         work = Path(directory)
+        os.environ |= {"ENFORCER_STORE": f"{work}/store", "ENFORCER_STATE": f"{work}/state"}
         rootfs = make_rootfs(work / "rootfs")
         results = [Result(peer) for peer in peers(work, rootfs, ["/bin/true"])]
         measure_time(results, options.rounds)

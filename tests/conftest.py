@@ -34,9 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the session a directory and a mark of its own, which its processes inherit, and note what is there before it."""
     if _is_worker(config):
         return
-    directory = tempfile.mkdtemp(prefix=traces.PREFIX)
+    # Not in /tmp, which may be a tmpfs: the kernel does not map the ids of that one for a container.
+    directory = tempfile.mkdtemp(prefix=traces.PREFIX, dir=os.environ.get("TMPDIR", "/var/tmp"))
     Path(directory).chmod(0o1777)  # tests that run as another user make files here too
     os.environ["TMPDIR"] = os.environ[traces.SESSION] = tempfile.tempdir = directory
+    os.environ["ENFORCER_STORE"] = f"{directory}/store"
+    os.environ["ENFORCER_STATE"] = f"{directory}/state"
     config.stash[_BEFORE] = frozenset(traces.find())
 
 
@@ -88,7 +91,10 @@ def _left(before: frozenset[traces.Trace]) -> list[traces.Trace]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what is left."""
+    """Say what is left, and where a failed session's files are: others have directories beside it, so it is named in full."""
+    directory = os.environ[traces.SESSION]
+    if Path(directory).exists():
+        terminalreporter.line(f"files of this session, and of no other, are kept in {directory}")
     left = config.stash.get(_LEFT, [])
     if left:
         terminalreporter.section("the tests left something behind", red=True)

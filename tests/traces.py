@@ -54,14 +54,17 @@ def _network() -> Iterator[Trace]:
 
 
 def _files() -> Iterator[Trace]:
-    """State below /run/enforcer, and what stands directly in /tmp; pytest tidies the session's directory itself."""
-    for path in STATE.glob("*/*"):
-        yield Trace("state", str(path))
-    for path in Path("/tmp").glob("*enforcer*"):
-        if not path.name.startswith(PREFIX):
-            yield Trace("file", str(path))
+    """Containers' state, and what stands directly in the directories for temporary files; pytest tidies its own."""
     session = Path(os.environ[SESSION])
-    yield from (Trace("file", str(path), certain=True) for path in session.glob("*") if not path.name.startswith("pytest-of-"))
+    for state in (STATE, session / "state"):
+        yield from (Trace("state", str(path), certain=state != STATE) for path in state.glob("containers/[0-9]*"))
+    for directory in ("/tmp", "/var/tmp"):
+        for path in Path(directory).glob("*enforcer*"):
+            if not path.name.startswith(PREFIX):
+                yield Trace("file", str(path))
+    for path in session.iterdir():
+        if path.name not in {"store", "state"} and not path.name.startswith("pytest-of-"):
+            yield Trace("file", str(path), certain=True)
 
 
 def _processes() -> Iterator[Trace]:
