@@ -68,7 +68,7 @@ def meet(first: Filesystem, second: Filesystem) -> Filesystem:
 
 
 def _sorted(mounts: Iterable[Mount]) -> list[Mount]:
-    return sorted(mounts, key=lambda m: (m.at, m.kind, m.source, m.access, m.execute, m.size, m.mode))
+    return sorted(mounts, key=lambda m: (m.at, m.kind, m.source, m.access, m.execute, m.size, m.mode, m.name))
 
 
 def _rights(first: Filesystem, second: Filesystem) -> Iterator[tuple[frozenset[PathGrant], frozenset[PathGrant]]]:

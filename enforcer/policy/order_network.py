@@ -8,6 +8,7 @@ to is not ours to know.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from enforcer.policy.counterexample import Counterexample, wider
@@ -78,8 +79,14 @@ def _grouped(singles: Iterable[Egress]) -> EgressGrants:
 def target_covered(kind: str, target: str, bound: str) -> bool:
     """Whether one target of a kind is within another of the same kind."""
     if kind == "cidr":
-        return _inside(ipaddress.ip_network(target), ipaddress.ip_network(bound))
+        return _inside(_network(target), _network(bound))
     return target == bound or (bound.startswith("*.") and target.endswith(bound[1:]))
+
+
+@lru_cache(maxsize=4096)
+def _network(target: str) -> IPNetwork:
+    """Read a network; every pair of grants is compared, so each is read many times."""
+    return ipaddress.ip_network(target)
 
 
 def _inside(network: IPNetwork, bound: IPNetwork) -> bool:
@@ -110,7 +117,7 @@ def egress_beyond(bound: EgressGrants, other: EgressGrants) -> Egress | None:
         if single.kind == "host":
             outside = _name_outside(single.target, targets)
         else:
-            network = _network_outside(ipaddress.ip_network(single.target), [ipaddress.ip_network(t) for t in targets])
+            network = _network_outside(_network(single.target), [_network(t) for t in targets])
             outside = None if network is None else str(network)
         if outside is not None:
             return Egress(single.kind, outside, single.ports, single.clause)
@@ -183,7 +190,7 @@ def beyond(bound: Network, other: Network) -> Iterator[Counterexample]:
 def egress_example(section: str, single: Egress) -> Counterexample:
     """A connection that a grant of one port allows: to its name, or to the first address of its network."""
     (port,) = single.ports
-    host = single.target if single.kind == "host" else str(ipaddress.ip_network(single.target).network_address)
+    host = single.target if single.kind == "host" else str(_network(single.target).network_address)
     what = f"{port.protocol.upper()} to {host} port {port.number}"
     return wider(section, single.clause, what, kind=single.kind, host=host, port=port.number, protocol=port.protocol)
 

@@ -110,7 +110,8 @@ def run_beyond(bound: Run, other: Run) -> Iterator[Counterexample]:
 def environment_beyond(bound: Environment, other: Environment) -> Iterator[Counterexample]:
     """A variable of the caller that only `other` lets through."""
     for name in sorted(other.passed - bound.passed):
-        yield wider("environment.pass", _clause(other.clauses, "environment.pass"), f"the caller's variable {name}", name=name)
+        clause = _clause(other.clauses, f"environment.pass.{name}")
+        yield wider("environment.pass", clause, f"the caller's variable {name}", name=name)
         break
 
 
@@ -140,8 +141,8 @@ def resources_beyond(bound: Resources, other: Resources) -> Iterator[Counterexam
 
 
 def _clause(clauses: Mapping[str, Clause], section: str) -> Clause:
-    """The clause of a section, else of an entry above or below it, else the section itself, built in."""
-    if section in clauses:
-        return clauses[section]
-    nearby = (path for path in sorted(clauses) if path.startswith(section) or section.startswith(path + "."))
-    return next((clauses[path] for path in nearby), Clause(section))
+    """The clause of a section, else of the nearest one above it, else the section itself, built in."""
+    path = section
+    while path not in clauses and "." in path:
+        path = path.rpartition(".")[0]
+    return clauses.get(path, Clause(section))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from enforcer.policy.arguments import intersection, minimise, uncovered, union
 from enforcer.policy.counterexample import Counterexample, wider
+from enforcer.policy.names import constants
 from enforcer.policy.profile import Match, SyscallGrant, Syscalls
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ COMPLAIN = "complain"
 KILL = "kill"
 DEFAULT_VIOLATION = Syscalls().violation
 LARGEST_DECIMAL = 65535
+TAKE_FAMILY = ("socket", "socketpair")
 
 
 def join(first: Syscalls, second: Syscalls) -> Syscalls:
@@ -56,7 +58,8 @@ def meet(first: Syscalls, second: Syscalls) -> Syscalls:
 def _refusing(first: Syscalls, second: Syscalls, strongest: str) -> Syscalls:
     """The section that says what a violation does: with the strongest answer, else the first unless it says nothing."""
     strong = next((section for section in (first, second) if section.violation == strongest), None)
-    return strong or (second if first.violation == DEFAULT_VIOLATION else first)
+    unsaid = first.violation == DEFAULT_VIOLATION != second.violation
+    return strong or (second if unsaid else first)
 
 
 def _either(first: SyscallGrant | None, second: SyscallGrant | None) -> SyscallGrant:
@@ -99,9 +102,16 @@ def _first_uncovered(matches: frozenset[Match], bound: frozenset[Match]) -> tupl
 
 
 def call(name: str, arguments: tuple[int, ...], *unions: Iterable[Match]) -> str:
-    """A call as a person writes it, up to the last argument that any condition looks at: "socket(16, …)"."""
+    """A call as a person writes it, up to the last argument that any condition looks at: "socket(AF_NETLINK, …)"."""
     looked_at = [condition.index for matches in unions for match in matches for condition in match]
     if not looked_at:
         return f"{name} with any arguments"
     shown = [str(a) if a <= LARGEST_DECIMAL else hex(a) for a in arguments[: max(looked_at) + 1]]
+    if name in TAKE_FAMILY:
+        shown[0] = _family(arguments[0]) or shown[0]
     return f"{name}({', '.join(shown)}{', …' if len(shown) < len(arguments) else ''})"
+
+
+def _family(number: int) -> str | None:
+    families = (name for name, value in constants().items() if name.startswith("AF_") and value == number)
+    return next(families, None)

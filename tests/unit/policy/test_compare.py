@@ -98,8 +98,11 @@ def test_the_line_that_grants_is_in_the_counterexample() -> None:
     assert only(replace(EMPTY, capabilities=frozenset({Capability("KILL", LINE)}))).clause is LINE
     namespaces = Namespaces(ipc="host", clauses=MappingProxyType({"namespaces.ipc": LINE}))
     assert only(replace(EMPTY, namespaces=namespaces)).clause is LINE
-    passed = Environment(frozenset({"TZ"}), clauses=MappingProxyType({"environment.pass[0]": LINE}))
+    passed = Environment(frozenset({"TZ"}), clauses=MappingProxyType({"environment.pass.TZ": LINE}))
     assert only(replace(EMPTY, environment=passed)).clause is LINE
+    above = Resources(2, 1, 1, 1, 1, 1, 1, MappingProxyType({"resources": LINE}))
+    assert only(replace(EMPTY, resources=above)).clause is LINE
+    assert only(with_part("resources", memory=2)).clause == Clause("resources.memory")
 
 
 def test_several_sections_give_one_counterexample_each() -> None:

@@ -62,10 +62,18 @@ def within(a: Policy, b: Policy) -> bool:
 def test_a_call_with_concrete_arguments_shows_the_wider_filter() -> None:
     inet, both = calling(socket=frozenset({family(AF_INET)})), calling(socket=frozenset({family(AF_INET), family(AF_NETLINK)}))
     (found,) = covers(inet, both)
-    assert found.what == "the system call socket(16, …)"
+    assert found.what == "the system call socket(AF_NETLINK, …)"
     assert found.example == {"name": "socket", "args": (16, 0, 0, 0, 0, 0)}
     assert found.clause is LINE
     assert within(inet, both)
+
+
+def test_arguments_are_shown_up_to_the_last_that_matters() -> None:
+    flags = (ArgumentCondition(2, "&==", 1 << 31, 1 << 31),)
+    (found,) = covers(EMPTY, calling(openat=frozenset({flags})))
+    assert found.what == "the system call openat(0, 0, 0x80000000, …)"
+    (found,) = covers(EMPTY, calling(socketpair=frozenset({family(999)})))
+    assert found.what == "the system call socketpair(999, …)"
 
 
 def test_conditional_rules_together_cover_an_unconditional_one() -> None:
