@@ -28,8 +28,11 @@ def enforcer_command() -> str:
     return str(installed if installed.exists() else ROOT / "bin/enforcer")
 
 
-def peers(work: Path, rootfs: Path, command: list[str]) -> list[Peer]:
-    """Every peer with what it takes to run `command`, an absolute path first, in `rootfs`; bundles are made below `work`."""
+def peers(work: Path, rootfs: Path, command: list[str], policy: Path | None = None) -> list[Peer]:
+    """Every peer with what it takes to run `command`, an absolute path first, in `rootfs`; bundles are made below `work`.
+
+    policy: the profile that enforcer is given; None for the default one.
+    """
     tag = f"{Path(command[0]).name}-{os.getpid()}"
     bundle = make_bundle(work / f"bundle-{tag}", rootfs, f"/bench-{tag}", command)
     runc = ("/usr/sbin/runc", "--root", f"{work}/runc", "run", "-b", str(bundle), f"bench-{tag}")
@@ -38,7 +41,8 @@ def peers(work: Path, rootfs: Path, command: list[str]) -> list[Peer]:
     bwrap += ("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--cap-drop", "ALL")
     unshare = ("/usr/bin/unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc")
     unshare += ("--uts", "--cgroup", "--time", "--root", str(rootfs))
-    run = (enforcer_command(), "run", "--rm", f"rootfs:{rootfs}")
+    chosen = ("--policy", str(policy.absolute())) if policy else ()
+    run = (enforcer_command(), "run", "--rm", *chosen, f"rootfs:{rootfs}")
     return [
         Peer("enforcer run", "cold start, everything on, plan cached", (*run, *command)),
         Peer("runc run", "Docker's settings: seccomp, capabilities, cgroups, masks", runc),

@@ -1,6 +1,6 @@
 """Measures enforcer and its peers in one run, in interleaved rounds, and prints medians and ratios.
 
-usage: python -m bench.run [--rounds N] [--json FILE]
+usage: python -m bench.run [--rounds N] [--policy FILE] [--json FILE]
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def verdicts(results: list[Result]) -> list[str]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--policy", type=Path, help="the profile that enforcer is given, instead of the default one")
     parser.add_argument("--json", type=Path, help="write every figure to this file")
     return parser.parse_args()
 
@@ -155,9 +156,9 @@ def main() -> int:
         work = Path(directory)
         os.environ |= {"ENFORCER_STORE": f"{work}/store", "ENFORCER_STATE": f"{work}/state"}
         rootfs = make_rootfs(work / "rootfs")
-        results = [Result(peer) for peer in peers(work, rootfs, ["/bin/true"])]
+        results = [Result(peer) for peer in peers(work, rootfs, ["/bin/true"], options.policy)]
         measure_time(results, options.rounds)
-        measure_memory(results, peers(work, rootfs, SLEEP))
+        measure_memory(results, peers(work, rootfs, SLEEP, options.policy))
     print(table(results))
     print(f"\nmedians of {options.rounds} interleaved rounds of /bin/true; memory of all processes beside one sleeping payload")
     print("a detached runc or crun keeps no process: its caller (conmon, containerd-shim) does, and is not measured here")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import enforcer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[2]
+DISTRIBUTIONS = {"yaml": "PyYAML", "prctl": "python-prctl"}  # module: distribution, where they differ
 
 
 def _run(*command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -59,3 +67,21 @@ def test_an_installed_package_finds_what_ships_with_it(environment: Path) -> Non
     code = "import os; from enforcer.runtime import shipped; print(shipped.policies()); os.stat(shipped.policies())"
     result = _run(environment / "bin/python", "-I", "-c", code)
     assert result.stdout.startswith(str(environment)), result.stderr
+
+
+def test_what_is_imported_is_depended_on_and_nothing_else() -> None:
+    modules = {name.partition(".")[0] for path in (ROOT / "enforcer").rglob("*.py") for name in _imports(path)}
+    own = {"enforcer"} | {name for name in modules if name.startswith("_")}  # _sha2 or _sha256, as the Python version has it
+    foreign = modules - sys.stdlib_module_names - own
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = {re.match(r"[\w-]+", requirement).group() for requirement in project["dependencies"]}  # type: ignore[union-attr]
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} == listed
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.ImportFrom(module=str(source), level=0):
+                yield source
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
