@@ -149,6 +149,8 @@ def _manifest(doc: document.Object, where: str) -> Manifest:
 
 
 def _descriptors(doc: document.Object, key: str, where: str) -> tuple[Descriptor, ...]:
+    if doc[key] is None:
+        raise ImageError("a list is expected, not null", where=f"{where}: {key}")
     places = enumerate(document.items(doc, key, where=where))
     return tuple(_descriptor(item, f"{where}: {key}[{index}]") for index, item in places)
 

@@ -1,0 +1,1 @@
+"""Tests of the rooms that read, verify and unpack images."""
