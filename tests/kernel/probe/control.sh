@@ -44,5 +44,6 @@ ip route add broadcast 255.255.255.255 dev probe0
 cd "$root"
 pivot_root . probe-stage/old
 umount -l /probe-stage/old
-PLANTED_CANARY=1 sleep 600 &
+export PLANTED_CANARY=1
+sleep 600 &
 /tmp/probe "$@"
