@@ -39,9 +39,9 @@ def header(
     return bytes(block)
 
 
-def member(name: bytes | str, data: bytes = b"", kind: bytes = REG, **more: Any) -> bytes:
+def member(name: bytes | str, data: bytes = b"", kind: bytes = REG, link: bytes | str = b"", **fields: bytes) -> bytes:
     """A header, its data and the padding."""
-    return header(name, kind, size=len(data), **more) + data + bytes(-len(data) % 512)
+    return header(name, kind, size=len(data), link=link, **fields) + data + bytes(-len(data) % 512)
 
 
 def pax(records: dict[bytes | str, bytes | str], kind: bytes = b"x") -> bytes:
@@ -84,7 +84,9 @@ def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def image(*layers: bytes, codec: str = "gzip", config: dict[str, Any] | None = None, **changes: Any) -> dict[str, bytes]:
+def image(
+    *layers: bytes, codec: str = "gzip", config: dict[str, Any] | None = None, diff_ids: list[str] | None = None
+) -> dict[str, bytes]:
     """The files of an OCI layout with one image named "v1". layers: uncompressed tars, the lowest first."""
     files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
     compressed = [compress(layer, codec) for layer in layers]
@@ -94,14 +96,13 @@ def image(*layers: bytes, codec: str = "gzip", config: dict[str, Any] | None = N
             "architecture": "amd64",
             "os": "linux",
             "config": config or {},
-            "rootfs": {"type": "layers", "diff_ids": changes.get("diff_ids", [sha256(layer) for layer in layers])},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids or [sha256(layer) for layer in layers]},
         }
     ).encode()
     manifest = {
         "schemaVersion": 2,
         "config": descriptor(OCI + "config.v1+json", config_bytes),
         "layers": [descriptor(f"{OCI}layer.v1.tar{suffix}", layer) for layer in compressed],
-        **changes.get("manifest", {}),
     }
     manifest_bytes = json.dumps(manifest).encode()
     named = descriptor(OCI + "manifest.v1+json", manifest_bytes) | {"annotations": {"org.opencontainers.image.ref.name": "v1"}}
@@ -152,7 +153,7 @@ def archive(files: dict[str, bytes], path: Path) -> str:
 
 
 def fingerprint(tree: Path, *, skip: Path | None = None) -> str:
-    """A digest of everything below: names, types, modes, owners, times, link targets, attributes and content; not below `skip`."""
+    """A digest of all below, except `skip`: names, types, modes, owners, times, link targets, attributes and content."""
     total = hashlib.sha256()
     for directory, names, files in os.walk(tree):
         names[:] = sorted(name for name in names if skip is None or os.path.join(directory, name) != str(skip))

@@ -106,9 +106,8 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
 
 def test_unfinished_work_is_removed_and_finished_work_is_not(tmp_path: Path) -> None:
     path = store.open_store(str(tmp_path / "store"), UID)
-    with pytest.raises(ZeroDivisionError), store.unfinished(path, "a") as place:
+    with store.unfinished(path, "a") as place:
         os.makedirs(f"{place}/b")
-        raise ZeroDivisionError
     assert os.listdir(f"{path}/tmp") == []
     final = store.layer_path(path, "sha256:" + "a" * 64)
     with store.unfinished(path, "a") as place:

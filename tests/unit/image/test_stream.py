@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import time
@@ -66,12 +67,9 @@ def test_damaged_data_is_an_image_error(codec: Codec) -> None:
     packed = bytearray(compress(CONTENT, codec))
     for position in range(0, min(len(packed), 4000), 97):
         packed[position] ^= 0x55
-        try:
-            assert stream(bytes(packed), codec).read(1 << 30) != CONTENT or position in range(
-                4, 10
-            )  # gzip's time is not checked
-        except ImageError:
-            pass
+        with contextlib.suppress(ImageError):
+            content = stream(bytes(packed), codec).read(1 << 30)
+            assert content != CONTENT or position in range(4, 10)  # gzip's time and flags are not checked
         packed[position] ^= 0x55
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import tarfile
@@ -198,7 +199,5 @@ def test_every_truncation_is_an_error_or_an_end() -> None:
     content = tar(pax({"path": "p" * 200}) + member("x", b"data" * 300), member("y"))
     whole = len(read(content))
     for cut in range(1, len(content), 97):
-        try:
+        with contextlib.suppress(ImageError):
             assert len(read(content[:cut])) <= whole
-        except ImageError:
-            pass

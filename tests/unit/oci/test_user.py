@@ -65,19 +65,23 @@ ACCEPTED: dict[str, tuple[int, int, tuple[int, ...]]] = {
     "4242:nope": (4242, 80, ()),
 }
 _SPELLINGS = (
-    "0x0", "+0", "-0", "00", "01", "0o0", "0b0", "0.0", "0e0", "1e3", "1_000", "1,000", " 0", "0 ", "\t0", "0\n", "0\0", "٠", "０", "²",  # noqa: RUF001
+    "0x0", "+0", "-0", "00", "01", "0o0", "0b0", "0.0", "0e0", "1e3", "1_000", "1,000", " 0", "0 ", "\t0", "0\n", "0\0", "\u0660",
+    "\uff10", "\u00b2",
     "-1", "-2", "--1", "+1", "++1", "1-", "1+", "0-0", "2147483648", "2147483649", "4294967294", "4294967295", "4294967296",
     "4294967297", "9999999999", "18446744073709551615", "18446744073709551616", "18446744073709551617", "9" * 100, "9" * 5000,
-    "0xffffffff", "0x7fffffff", "NaN", "inf", "1.0", "$0", "~", "*", "%", "!", "@", "#", "'0'", '"0"', "[0]", "{0}", "(0)", "a b",
-    "nobody", "Web", "WEB", "web ", " web", "web\n", "web\0", "w\0eb", "web/", "../web", "/web", "web;id", "web$x", "$web", "-web",
-    ".web", "web\\", "wéb", "wеb", "w\u200beb", "\u202eweb", "a" * 300, "comment", "# comment", "+nis", "nis", "x", "short",  # noqa: RUF001
+    "0xffffffff", "0x7fffffff", "NaN", "inf", "1.0", "$0", "~", "*", "%", "!", "@", "#", "'0'", '"0"', "[0]", "{0}", "(0)",
+    "a b",
+    "nobody", "Web", "WEB", "web ", " web", "web\n", "web\0", "w\0eb", "web/", "../web", "/web", "web;id", "web$x", "$web",
+    "-web",
+    ".web", "web\\", "w\u00e9b", "w\u0435b", "w\u200beb", "\u202eweb", "a" * 300, "comment", "# comment", "+nis", "nis", "x", "short",
     "broken", "huge", "overflow", "negative", "octal", "badgroup",
 )  # fmt: skip
 REFUSED = (
     *_SPELLINGS,
     *(f"{spelling}:0" for spelling in _SPELLINGS[:40]),
     *(f"0:{spelling}" for spelling in _SPELLINGS[:56]),
-    ":", "::", "0:", ":0", "0::", "0:0:", "0:0:0", ":root", "root:", "root::root", "web:nogroup", "web:toobig", "web:badid", "0:web2", "0;0",
+    ":", "::", "0:", ":0", "0::", "0:0:", "0:0:0", ":root", "root:", "root::root", "web:nogroup", "web:toobig", "web:badid",
+    "0:web2", "0;0",
 )  # fmt: skip
 
 
