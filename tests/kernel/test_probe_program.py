@@ -145,12 +145,12 @@ class TestTheList:
         assert {name.split(".")[0] for name in names} == set(probing.GROUPS)
 
     def test_options_choose(self, names: list[str]) -> None:
-        command = [probing.build_probe(), "--list", "--group", "i", "--only", "i.set*", "--skip", "i.set_Cap*"]
+        command = [str(probing.build_probe()), "--list", "--group", "i", "--only", "i.set*", "--skip", "i.set_Cap*"]
         chosen = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         assert chosen == [name for name in names if fnmatch(name, "i.set*") and not fnmatch(name, "i.set_Cap*")]
 
     def test_safe_leaves_out_what_touches_the_outside(self) -> None:
-        command = [probing.build_probe(), "--list", "--safe"]
+        command = [str(probing.build_probe()), "--list", "--safe"]
         safe = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
         assert "k.ptrace_child_seize" in safe
         assert not {"k.ptrace_pid1", "f.mount_tmpfs", "k.sethostname", "r.memory", "n.tcp_internet"} & set(safe)
@@ -196,6 +196,19 @@ class TestAgainstBubblewrap:
         assert tried
         assert not probing.reached({attempt.name: attempt for attempt in tried}), probing.describe(tried)
         assert any(attempt.reached for name, attempt in control.items() if fnmatch(name, family))
+
+    def test_a_directory_that_it_inherits_leads_out(self, tmp_path: Path) -> None:
+        """As CVE-2024-21626: bubblewrap closes nothing, and the descriptor's parents are the host's."""
+        attempts = ("--only", "f.fd_leak_directory", "--only", "f.fd_chdir_out")
+        prefix = jail(tmp_path / "tree")
+        directory = os.open("/usr/bin", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            leaking = probing.run_probe(prefix, *attempts, program="/bin/probe", inherit=[directory])
+        finally:
+            os.close(directory)
+        assert [attempt.reached for attempt in leaking.values()] == [True, True], probing.describe(leaking.values())
+        closed = probing.run_probe(prefix, *attempts, program="/bin/probe")
+        assert [attempt.reached for attempt in closed.values()] == [False, False], probing.describe(closed.values())
 
     def test_what_it_leaves_open_is_reached(self, jailed: dict[str, Attempt]) -> None:
         for name in ("k.calls_i386", "k.unshare_user", "k.io_uring", "i.seccomp_mode", "r.processes", "k.gate_bpf"):
@@ -353,6 +366,14 @@ class TestTheGate:
         assert got <= {_number(name) for name in allowed}
         assert {_number(name) for name in ("mmap", "openat", "newfstatat", "wait4")} <= got
         assert found["k.calls_i386"].reached is False
+
+    def test_the_probe_stands_where_a_filter_kills_for_what_it_likes_to_call(self) -> None:
+        """Each attempt would look refused if the probe's own alarm were what it died of."""
+        spared = [name for name in NEEDED if name not in {"alarm", "setpgid", "kill", "prctl"}]
+        prefix = filtered("kill", spared)
+        found = probing.run_probe(prefix, "--canary", "PATH", *("--only", "p.env_canary", "--only", "k.gate_*"))
+        assert found["p.env_canary"].reached is True
+        assert found["k.gate_mount"].detail == "refused (SIGSYS)"
 
     def test_a_killed_attempt_is_refused(self) -> None:
         killed = one("k.unshare_user", prefix=filtered("kill", NEEDED))

@@ -55,14 +55,6 @@ static void sweep_all(struct tally *tally, enum abi abi, long last, bool real) {
     }
 }
 
-static bool has_gate(void) {
-    pid_t child = fork();
-    if (child == 0) _exit(gate_install() ? 0 : 1);
-    int status = 1;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 static struct tally *shared_tally(void) {
     void *map = mmap(NULL, sizeof(struct tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) unsure("mmap");
@@ -100,11 +92,10 @@ static int list_calls(const struct tally *tally, long last) {
 /* a is the entry, b the last number. */
 static void step_calls(const struct attempt *attempt) {
     struct tally *tally = shared_tally();
-    bool gate = has_gate();
-    sweep_all(tally, (enum abi)attempt->a, attempt->b, !gate);
-    if (gate) drop_unanswered(tally, (enum abi)attempt->a, attempt->b);
+    sweep_all(tally, (enum abi)attempt->a, attempt->b, !settings.gate);
+    if (settings.gate) drop_unanswered(tally, (enum abi)attempt->a, attempt->b);
     int passed = list_calls(tally, attempt->b);
-    const char *how = gate ? "by our own filter" : "by errno";
+    const char *how = settings.gate ? "by our own filter" : "by errno";
     if (attempt->a == X86_64) {
         errno = 0;
         unsure("%d of %ld pass, judged %s", passed, attempt->b + 1, how);

@@ -67,7 +67,7 @@ static void step_user_chain(const struct attempt *attempt) {
 }
 
 static void step_gate(const struct attempt *attempt) {
-    if (gate_install()) {
+    if (settings.gate && gate_install()) {
         if (!gate_passes(X86_64, attempt->a)) {
             errno = EPERM;
             refused("the filter refuses %s", attempt->path);

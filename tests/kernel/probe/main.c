@@ -7,7 +7,7 @@
  * NAME may be a glob. --safe leaves out what would touch anything outside or use much: for a run without any
  * confinement. --network lets attempts send packets to addresses other than loopback: only inside a network
  * namespace made for it. */
-#include "probe.h"
+#include "gate.h"
 
 #include <fnmatch.h>
 #include <signal.h>
@@ -16,11 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ALARM_SECONDS = 3, HEAVY_SECONDS = 20 };
+enum { ALARM_SECONDS = 3, HEAVY_SECONDS = 20, SETTLE_ROUNDS = 50 };
 
 struct settings settings;
 struct outcome *outcome;
@@ -93,6 +94,40 @@ static void nap(long nanoseconds) {
     nanosleep(&time, NULL);
 }
 
+/* Calls that this program makes for its own sake; where the filter kills for one, it must do without. */
+static bool can_group, can_kill, can_alarm;
+
+static bool try_group(void) { return setpgid(0, 0) == 0; }
+static bool try_kill(void) { return kill(getpid(), 0) == 0; }
+static bool try_alarm(void) { return alarm(ALARM_SECONDS) == 0; }
+static bool try_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0; }
+
+/* Whether a child survives the call and is content with its answer. */
+static bool survives(bool (*call)(void)) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) _exit(call() ? 0 : 1);
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void find_footing(void) {
+    can_group = survives(try_group);
+    can_kill = survives(try_kill);
+    can_alarm = survives(try_alarm);
+    settings.gate = survives(gate_install);
+    if (survives(try_subreaper)) try_subreaper(); /* what attempts leave behind comes to us, not to process 1 */
+}
+
+/* Ends and reaps what the attempt left: a later attempt must not take it for somebody else's process. */
+static void settle(pid_t group) {
+    if (can_group && can_kill) kill(-group, SIGKILL);
+    for (int round = 0; round < SETTLE_ROUNDS; round++) {
+        pid_t ended = waitpid(-1, NULL, WNOHANG);
+        if (ended < 0) return;
+        if (ended == 0) nap(1000000);
+    }
+}
+
 /* Waits for the child, and ends it when its own alarm did not: a filter may refuse alarm(2) or a call may hang. */
 static int await(pid_t child, unsigned seconds) {
     struct timespec start, now;
@@ -103,10 +138,10 @@ static int await(pid_t child, unsigned seconds) {
         if (answer == child) break;
         if (answer < 0) return SIGKILL;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec - start.tv_sec > (time_t)seconds) kill(child, SIGKILL);
+        if (now.tv_sec - start.tv_sec > (time_t)seconds && can_kill) kill(child, SIGKILL);
         nap(pause);
     }
-    kill(-child, SIGKILL); /* what the attempt left behind in its own process group */
+    settle(child);
     return status;
 }
 
@@ -140,8 +175,8 @@ static void run(const struct attempt *attempt) {
     fflush(stdout);
     pid_t child = fork_patiently();
     if (child == 0) {
-        setpgid(0, 0);
-        alarm(seconds);
+        if (can_group) setpgid(0, 0);
+        if (can_alarm) alarm(seconds);
         errno = 0;
         attempt->step(attempt);
         _exit(0);
@@ -221,6 +256,7 @@ int main(int count, char **arguments) {
     }
     outcome = mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED) return perror("probe: mmap"), 1;
+    if (!settings.list) find_footing();
     for (size_t table = 0; table < COUNT(tables); table++)
         for (size_t at = 0; at < *tables[table].count; at++) {
             const struct attempt *attempt = &tables[table].attempts[at];

@@ -188,7 +188,7 @@ const struct attempt mount_attempts[] = {
     {"f.move_mount", OUTSIDE, step_move_mount, NULL, 0, 0},
     {"f.pivot_root", OUTSIDE, step_pivot_root, NULL, 0, 0},
     FLAG("root_ro", "/", 1),
-    FLAG("root_nosuid", "/", 2),
+    {"f.mount_flag_root_nosuid", LOOSE, step_flag_missing, "/", 2, 0},
     FLAG("proc_nosuid", "/proc", 2),
     FLAG("proc_noexec", "/proc", 8),
     FLAG("sys_ro", "/sys", 1),

@@ -317,7 +317,7 @@ const struct attempt network_attempts[] = {
     ROWS("dev", "dev", 2),
     ROWS("route", "route", 1),
     ROWS("arp", "arp", 1),
-    ROWS("netlink", "netlink", 1),
+    {"n.proc_net_netlink", LOOSE, step_table, "/proc/net/netlink", 1, 0}, /* the kernel's own sockets are listed too */
     OPTION("mark", SOL_SOCKET, SO_MARK),
     OPTION("priority", SOL_SOCKET, SO_PRIORITY),
     OPTION("rcvbufforce", SOL_SOCKET, SO_RCVBUFFORCE),

@@ -48,6 +48,7 @@ struct list {
 /* What the caller knows of the outside, so that an attempt can look for exactly that. */
 struct settings {
     bool safe, network, list;
+    bool gate; /* a filter of our own can be installed here: found out, not told */
     const char *key, *hostname, *group;
     struct list only, skip, canaries, host_ports, host_paths, host_abstract, host_pids;
 };
