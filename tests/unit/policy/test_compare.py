@@ -89,8 +89,9 @@ WIDER = [
 def test_a_wider_section_is_named_and_joins_and_meets_as_it_should(wide: Policy, section: str, what: str) -> None:
     found = only(wide)
     assert (found.section, found.what) == (section, what)
-    assert covers(wide, join(EMPTY, wide)) == ()
-    assert covers(EMPTY, meet(EMPTY, wide)) == ()
+    for joined, met in ((join(EMPTY, wide), meet(EMPTY, wide)), (join(wide, EMPTY), meet(wide, EMPTY))):
+        assert covers(wide, joined) == covers(joined, wide) == ()
+        assert covers(EMPTY, met) == covers(met, EMPTY) == ()
 
 
 def test_the_line_that_grants_is_in_the_counterexample() -> None:
@@ -134,6 +135,26 @@ def test_settings_are_the_firsts_where_it_says_something(operation: Any) -> None
     assert (first.name, first.run.user, first.run.cwd, first.run.clause) == ("said", "1:1", "/x", LINE)
     assert first.environment.fixed == {"A": "1", "B": "2"}
     assert operation(EMPTY, said).run.user == "1:1"
+
+
+def test_unsaid_settings_keep_the_firsts_line() -> None:
+    here, there = replace(EMPTY, run=Run(clause=LINE)), replace(EMPTY, run=Run(init=True, clause=Clause("run", "l.yaml:1:1")))
+    assert join(here, there).run.clause is meet(here, there).run.clause is LINE
+    assert join(here, there).run.init
+    assert join(there, here).run.init
+    assert not join(here, here).run.init
+
+
+def test_a_shared_namespace_takes_the_clause_that_shares_it_and_a_private_one_the_clause_that_does_not() -> None:
+    there = Clause("namespaces.pid", "l.yaml:1:1")
+    host = replace(EMPTY, namespaces=Namespaces(pid="host", clauses=MappingProxyType({"namespaces.pid": LINE})))
+    private = replace(EMPTY, namespaces=Namespaces(clauses=MappingProxyType({"namespaces.pid": there})))
+    assert join(private, host).namespaces.clauses == join(host, private).namespaces.clauses == {"namespaces.pid": LINE}
+    assert meet(private, host).namespaces.clauses == meet(host, private).namespaces.clauses == {"namespaces.pid": there}
+    assert join(private, private).namespaces.clauses == {"namespaces.pid": there}
+    assert join(
+        host, replace(host, namespaces=Namespaces(pid="host", clauses=MappingProxyType({"namespaces.pid": there})))
+    ).namespaces.clauses == {"namespaces.pid": LINE}
 
 
 def test_bounds_take_the_clause_of_the_policy_that_sets_them() -> None:

@@ -12,6 +12,7 @@ from enforcer.policy.profile import (
     ALWAYS,
     ArgumentCondition,
     Clause,
+    Device,
     Egress,
     Ingress,
     Match,
@@ -155,6 +156,26 @@ def test_a_meet_of_mounts_keeps_what_both_allow() -> None:
     assert join(mounting(small), mounting(large)).filesystem.mounts == {large}
 
 
+@pytest.mark.parametrize(
+    ("mount", "what"),
+    [
+        (DATA, "the bind /srv/data at /data (write, execute)"),
+        (Mount("volume", "/c", "cache"), "the volume cache at /c (read)"),
+        (Mount("tmpfs", "/tmp", access="write", size=4096), "the tmpfs of 4096 bytes at /tmp (write)"),
+        (Mount("secret", "/s", "env:T"), "the secret env:T at /s (read, mode 0400)"),
+    ],
+)
+def test_a_mount_is_told_in_words(mount: Mount, what: str) -> None:
+    (found,) = covers(EMPTY, mounting(mount))
+    assert found.what == what
+
+
+def test_devices_are_sets() -> None:
+    fuse, kvm = (with_part("filesystem", devices=frozenset({Device(path)})) for path in ("/dev/fuse", "/dev/kvm"))
+    assert join(fuse, kvm).filesystem.devices == {Device("/dev/fuse"), Device("/dev/kvm")}
+    assert meet(join(fuse, kvm), kvm).filesystem.devices == {Device("/dev/kvm")}
+
+
 def test_a_secret_that_more_may_read_is_wider() -> None:
     secret = Mount("secret", "/run/secrets/t", "env:T", name="t")
     (found,) = covers(mounting(secret), mounting(replace(secret, mode=0o440)))
@@ -201,6 +222,11 @@ def test_networks_cover_what_is_in_them_also_together() -> None:
 def test_ports_are_of_one_protocol() -> None:
     (found,) = covers(sending("b.org", ports=(Port(53),)), sending("b.org", ports=(Port(53), Port(53, "udp"))))
     assert found.what == "UDP to b.org port 53"
+    names = join(sending("b.org", ports=(Port(1), Port(2))), sending("*.org", ports=(Port(2),)))
+    assert names.network.egress == {
+        Egress("host", "b.org", frozenset({Port(1)})),
+        Egress("host", "*.org", frozenset({Port(2)})),
+    }
     both = meet(sending("b.org", ports=(Port(1), Port(2))), sending("*.org", ports=(Port(2), Port(3))))
     assert both.network.egress == {Egress("host", "b.org", frozenset({Port(2)}))}
 
