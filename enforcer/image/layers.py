@@ -189,6 +189,8 @@ class _Unpacking:
         for parts in sorted(self._whiteouts):
             if any(parts[:depth] in self._opaque for depth in range(len(parts))):
                 continue  # hidden already
+            if self.tree.is_below_another_kind(parts):
+                continue  # so is what was in a directory that this layer replaces by a file or a link
             kind = self.tree.kind(parts)
             if kind == stat.S_IFDIR:
                 self._opaque.add(parts)  # removed below and made anew here

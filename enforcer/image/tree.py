@@ -13,7 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from enforcer.errors import ImageError
-from enforcer.linux.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_XDEV, openat2
+from enforcer.linux.syscalls import (
+    RESOLVE_BENEATH,
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +30,7 @@ DEPTH_LIMIT = 256
 Parts = tuple[bytes, ...]
 _T = TypeVar("_T")
 
+_STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 _INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 _WORKING = 0o700  # of every directory until the layer is complete: its own mode could shut us out
 
@@ -62,6 +70,14 @@ class Tree:
             return stat.S_IFMT(os.stat(parts[-1], dir_fd=self.parent(parts), follow_symlinks=False).st_mode)
         except FileNotFoundError:
             return 0
+
+    def is_below_another_kind(self, parts: Parts) -> bool:
+        """Whether this layer has something at a part of the name above the last that is not a directory."""
+        try:
+            os.close(openat2(self._root, _join(parts[:-1]), os.O_PATH | os.O_DIRECTORY, resolve=_STRICT))
+        except OSError as error:
+            return error.errno in {errno.ENOTDIR, errno.ELOOP}
+        return False
 
     def make_directory(self, parts: Parts) -> None:
         """Make a directory; one that is there already stays as it is."""

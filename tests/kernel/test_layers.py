@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from enforcer.errors import ImageError
+from enforcer.image.accounts import image_user
+from enforcer.image.find import find
 from enforcer.image.layers import DEPTH_LIMIT, ID_LIMIT, NAME_LIMIT, PART_LIMIT, Record, extract
 from enforcer.image.stream import LIMITS, Stream
 from enforcer.image.tree import Tree
+from enforcer.oci.reference import parse_reference
 from tests.images import BLOCK, CHAR, DIR, FIFO, HARD, SYM, compress, fingerprint, header, member, pax, python_tar, tar
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from enforcer.oci.image import Codec
 
 ROOT = os.geteuid() == 0
@@ -144,7 +148,7 @@ def hostile(host: Path) -> dict[str, bytes]:
     return cases
 
 
-CASES = sorted(hostile(__import__("pathlib").Path("/nowhere")))
+CASES = sorted(hostile(Path("/nowhere")))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -273,6 +277,10 @@ def test_whiteouts_and_opaque_directories_become_overlayfs_marks(tmp_path: Path)
         member("o/.wh..wh..opq"),
         member("o/sub/.wh.deep"),
         member("only/.wh..wh..opq"),
+        member("now-a-file", b"x"),
+        member("now-a-file/.wh.below"),
+        header("now-a-link", SYM, link="a"),
+        member("now-a-link/.wh.below"),
     )
     record = unpack(content, new)
     gone = (new / "a/gone").lstat()
@@ -285,6 +293,7 @@ def test_whiteouts_and_opaque_directories_become_overlayfs_marks(tmp_path: Path)
         assert os.getxattr(new / "o", "trusted.overlay.opaque") == b"y"
     assert sorted(os.listdir(new / "o")) == ["kept"]
     assert (new / "file").read_bytes() == b"x"
+    assert sorted(os.listdir(new / "a")) == ["gone"], "a whiteout goes through no link"
     assert not record.opaque_root
 
 
@@ -375,3 +384,123 @@ def test_each_format_and_codec_unpacks_to_the_same(form: int, codec: Codec, tmp_
     unpack(compress(content, codec), tmp_path / "new", codec)
     assert (tmp_path / "new/d/f").read_bytes() == b"data" * 50_000
     assert os.readlink(tmp_path / "new/l") == "d/f"
+
+
+LISTING = """
+import hashlib, json, os, stat, sys
+lines = []
+for directory, names, files in os.walk(sys.argv[1]):
+    for name in (".", *names, *files):
+        path = os.path.join(directory, name)
+        found = os.lstat(path)
+        mode = found.st_mode & ~(stat.S_ISUID | stat.S_ISGID)
+        link = os.readlink(path) if stat.S_ISLNK(mode) else ""
+        data = hashlib.sha256(open(path, "rb").read()).hexdigest() if stat.S_ISREG(mode) else ""
+        size = found.st_size if data else 0
+        time = 0 if stat.S_ISDIR(mode) else found.st_mtime_ns // 10**9
+        lines.append((os.path.normpath(os.path.relpath(path, sys.argv[1])), mode, found.st_uid, found.st_gid, size, time, link, data))
+json.dump(sorted(set(lines)), sys.stdout)
+"""
+
+
+def listing(place: Path, layers: tuple[str, ...] = ()) -> list[list[object]]:
+    """Everything in a tree; with layers, in their overlay, mounted in a mount namespace that ends with the command."""
+    mount = f"mount -t overlay overlay -o ro,userxattr,lowerdir={':'.join(layers)} {place} &&" if layers else ""
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'{mount} exec "$@"',
+        "sh",
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        LISTING,
+        str(place),
+    ]
+    found: list[list[object]] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def run(*command: str | Path, cwd: Path) -> None:
+    subprocess.run([str(part) for part in command], cwd=cwd, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layout of three layers by umoci, its archives by skopeo, and what umoci unpacks it to."""
+    if not ROOT:
+        pytest.skip("only root can unpack and mount an image with all its owners")
+    missing = [name for name in ("umoci", "skopeo", "unshare") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (tests/apt-packages.txt)")
+    work = tmp_path_factory.mktemp("real")
+    run("umoci", "init", "--layout", "layout", cwd=work)
+    run("umoci", "new", "--image", "layout:v1", cwd=work)
+    for number, change in enumerate((_first, _second, _third)):
+        run("umoci", "unpack", "--image", "layout:v1", f"bundle{number}", cwd=work)
+        change(work / f"bundle{number}" / "rootfs")
+        run("umoci", "repack", "--image", "layout:v1", f"bundle{number}", cwd=work)
+    _insert_opaque(work)
+    run("umoci", "config", "--image", "layout:v1", "--config.user", "web", "--config.cmd", "/bin/busybox", cwd=work)
+    run("umoci", "unpack", "--image", "layout:v1", "final", cwd=work)
+    run("skopeo", "copy", "oci:layout:v1", "oci-archive:image.tar:v1", cwd=work)
+    run("skopeo", "copy", "oci:layout:v1", "docker-archive:saved.tar:shop/web:1", cwd=work)
+    return work
+
+
+def _first(tree: Path) -> None:
+    for name in ("bin", "etc", "a/b/c", "gone/deep", "opaque/sub", "replaced", "kept", "closed"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy("/bin/busybox", tree / "bin/busybox")
+    (tree / "bin/busybox").chmod(0o4755)
+    (tree / "bin/sh").symlink_to("busybox")
+    (tree / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\nweb:x:7:8::/:/bin/sh\n")
+    for name in ("a/b/c/file", "gone/deep/file", "opaque/low", "opaque/sub/low", "replaced/low", "kept/low", "a/remove"):
+        (tree / name).write_text(name)
+    os.link(tree / "a/b/c/file", tree / "a/hard")
+    os.chown(tree / "a/b", 7, 8)
+    (tree / "a/b").chmod(0o750)
+    (tree / "closed").chmod(0)
+    os.mkfifo(tree / "a/fifo")
+    with open(tree / "a/sparse", "wb") as output:
+        output.truncate(1 << 20)
+
+
+def _second(tree: Path) -> None:
+    shutil.rmtree(tree / "gone")
+    (tree / "a/remove").unlink()
+    shutil.rmtree(tree / "replaced")
+    (tree / "replaced").write_text("a file now")
+    (tree / "a/b/c/file").write_text("changed, below directories that the layer does not mention")
+    (tree / "kept/high").write_text("high")
+
+
+def _third(tree: Path) -> None:
+    (tree / "gone").mkdir()
+    (tree / "gone/again").write_text("again")
+    (tree / "replaced").unlink()
+    os.symlink("kept", tree / "replaced")
+
+
+def _insert_opaque(work: Path) -> None:
+    """Add a layer with an opaque directory, which umoci itself never writes."""
+    layer = tar(header("opaque", DIR, mode=0o755), member("opaque/.wh..wh..opq"), member("opaque/high", b"high"))
+    (work / "opaque.tar").write_bytes(layer)
+    run("umoci", "raw", "add-layer", "--image", "layout:v1", "opaque.tar", cwd=work)
+
+
+@pytest.mark.parametrize("text", ["oci:layout:v1", "oci-archive:image.tar:v1", "docker-archive:saved.tar:shop/web:1"])
+def test_a_real_image_is_what_umoci_makes_of_it(text: str, real: Path, tmp_path: Path) -> None:
+    kind, _, rest = text.partition(":")
+    found = find(parse_reference(f"{kind}:{real}/{rest}"), store=str(tmp_path / "store"), machine=os.uname().machine, uid=0)
+    (tmp_path / "merged").mkdir()
+    ours, theirs = listing(tmp_path / "merged", found.layers), listing(real / "final/rootfs")
+    assert ours == theirs
+    names = {line[0] for line in ours}
+    assert {"opaque/high", "gone/again", "kept/low", "kept/high", "a/hard", "a/sparse"} <= names
+    assert not names & {"opaque/low", "opaque/sub", "gone/deep", "a/remove"}
+    assert (found.config.user, found.config.cmd) == ("web", ("/bin/busybox",))
+    assert image_user(found.layers, found.config.user) == (7, 8, ())
