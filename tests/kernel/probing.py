@@ -98,6 +98,18 @@ def run_probe(
     return parse(ended.stdout)
 
 
+def one(
+    name: str,
+    *options: str,
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    inherit: Iterable[int] = (),
+) -> Attempt:
+    """Run one attempt by its name."""
+    (attempt,) = run_probe(prefix, "--only", name, *options, environment=environment, inherit=inherit).values()
+    return attempt
+
+
 def run_control(*options: str) -> dict[str, Attempt]:
     """Run the probe as root in the disposable copy (control.sh), in namespaces and a control group made for it."""
     stage = Path(tempfile.mkdtemp(prefix="control-"))

@@ -16,7 +16,10 @@ root=$stage/root
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup" || :
-mount -t devtmpfs devtmpfs "$root/dev"
+mount -t tmpfs tmpfs "$root/dev" # not devtmpfs: all mounts of that one are the machine's own /dev
+for node in /dev/*; do
+    if [ -b "$node" ] || [ -c "$node" ]; then cp -a "$node" "$root/dev/"; fi
+done
 mkdir -p "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue" "$root/probe-stage"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 for place in dev/shm dev/mqueue tmp run home root srv boot mnt; do

@@ -1,21 +1,15 @@
-/* Group k, first part: rights and interfaces of the kernel, each asked for in a way that does nothing when granted. */
-#include "gate.h"
+/* Group k: rights and interfaces of the kernel, each asked for in a way that does nothing when granted. */
+#include "probe.h"
 
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/if_alg.h>
 #include <linux/io_uring.h>
 #include <linux/keyctl.h>
 #include <linux/perf_event.h>
-#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <linux/filter.h>
-#include <linux/netlink.h>
-#include <linux/tiocl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
 #include <sys/ioctl.h>
@@ -23,68 +17,12 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-static void step_unshare(const struct attempt *attempt) { judge(unshare((int)attempt->a), "unshare"); }
-
-static _Noreturn void judge_clone(long answer, const char *what) {
-    if (answer == 0) _exit(0);
-    if (answer > 0) waitpid((pid_t)answer, NULL, __WALL);
-    judge(answer, what);
-}
-
-static void step_clone(const struct attempt *attempt) {
-    judge_clone(syscall(SYS_clone, attempt->a | SIGCHLD, NULL, NULL, NULL, NULL), "clone");
-}
-
-static void step_clone3(const struct attempt *attempt) {
-    struct clone_args arguments = {.flags = (uint64_t)attempt->a, .exit_signal = SIGCHLD};
-    judge_clone(syscall(SYS_clone3, &arguments, sizeof arguments), "clone3");
-}
-
-static void step_setns(const struct attempt *attempt) {
-    int fd = open(attempt->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) refused("open %s", attempt->path);
-    judge(setns(fd, (int)attempt->a), "setns");
-}
-
-static void step_setns_pidfd(const struct attempt *attempt) {
-    int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
-    if (fd < 0) refused("pidfd_open");
-    judge(setns(fd, (int)attempt->a), "setns by pidfd");
-}
-
-/* With a user namespace of one's own everything else becomes possible: the classic chain, two steps of it. */
-static void step_user_chain(const struct attempt *attempt) {
-    if (unshare(CLONE_NEWUSER)) refused("unshare CLONE_NEWUSER");
-    judge(unshare((int)attempt->a), "a namespace inside the new user namespace");
-}
-
-static void step_gate(const struct attempt *attempt) {
-    if (settings.gate && gate_install()) {
-        if (!gate_passes(X86_64, attempt->a)) {
-            errno = EPERM;
-            refused("the filter refuses %s", attempt->path);
-        }
-        if (!call_is_unsafe(X86_64, attempt->a) && call_invalid(X86_64, attempt->a) == -ENOSYS) {
-            errno = ENOSYS;
-            refused("nothing answers %s", attempt->path);
-        }
-        errno = 0;
-        reached("the filter lets %s pass", attempt->path);
-    }
-    if (call_is_unsafe(X86_64, attempt->a)) unsure("no filter of our own, and %s is not called", attempt->path);
-    long answer = call_invalid(X86_64, attempt->a);
-    errno = answer < 0 ? (int)-answer : 0;
-    if (answer == -EPERM || answer == -ENOSYS || answer == -EACCES) refused("%s", attempt->path);
-    reached("the kernel answers %s with %ld", attempt->path, answer);
-}
+#include <time.h>
 
 static void step_bpf_map(const struct attempt *attempt) {
     union bpf_attr attr = {.map_type = (uint32_t)attempt->a, .key_size = 4, .value_size = 4, .max_entries = 1};
@@ -320,20 +258,6 @@ static void step_tiocsti(const struct attempt *attempt) {
     judge(answer, "ioctl");
 }
 
-static void step_socket(const struct attempt *attempt) {
-    int type = (int)(attempt->b & 0xff), protocol = (int)(attempt->b >> 8);
-    judge(socket((int)attempt->a, type | SOCK_CLOEXEC, protocol), attempt->path);
-}
-
-static void step_alg_bind(const struct attempt *attempt) {
-    struct sockaddr_alg address = {.salg_family = AF_ALG};
-    int fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0) refused("socket");
-    snprintf((char *)address.salg_type, sizeof address.salg_type, "aead");
-    snprintf((char *)address.salg_name, sizeof address.salg_name, "%s", attempt->path);
-    judge(bind(fd, (struct sockaddr *)&address, sizeof address), "bind");
-}
-
 static void step_vmsplice(const struct attempt *attempt) {
     int ends[2];
     struct iovec part = {(void *)"x", 1};
@@ -363,36 +287,7 @@ static void step_ioctl_root(const struct attempt *attempt) {
     judge(answer, "ioctl");
 }
 
-#define NAMESPACE(name, flag) \
-    {"k.unshare_" name, 0, step_unshare, NULL, flag, 0}, {"k.clone_" name, 0, step_clone, NULL, flag, 0}, \
-    {"k.clone3_" name, 0, step_clone3, NULL, flag, 0}
-#define SETNS(name, flag) {"k.setns_" name, 0, step_setns, "/proc/self/ns/" name, flag, 0}
-#define GATE(name) {"k.gate_" #name, 0, step_gate, #name, SYS_##name, 0}
-#define GATE_NUMBER(name, number) {"k.gate_" #name, 0, step_gate, #name, number, 0}
-#define GATE_LOOSE(name) {"k.gate_" #name, LOOSE, step_gate, #name, SYS_##name, 0}
-#define GATE_LOOSE_NUMBER(name, number) {"k.gate_" #name, LOOSE, step_gate, #name, number, 0}
-#define SOCKET(name, family, type, protocol) {"k.socket_" name, 0, step_socket, #family, family, (type) | (protocol) << 8}
-
 const struct attempt kernel_attempts[] = {
-    NAMESPACE("user", CLONE_NEWUSER),
-    NAMESPACE("mount", CLONE_NEWNS),
-    NAMESPACE("pid", CLONE_NEWPID),
-    NAMESPACE("net", CLONE_NEWNET),
-    NAMESPACE("ipc", CLONE_NEWIPC),
-    NAMESPACE("uts", CLONE_NEWUTS),
-    NAMESPACE("cgroup", CLONE_NEWCGROUP),
-    {"k.unshare_time", 0, step_unshare, NULL, CLONE_NEWTIME, 0},
-    {"k.unshare_files", LOOSE, step_unshare, NULL, CLONE_FILES, 0},
-    {"k.user_then_net", 0, step_user_chain, NULL, CLONE_NEWNET, 0},
-    {"k.user_then_mount", 0, step_user_chain, NULL, CLONE_NEWNS, 0},
-    SETNS("mnt", CLONE_NEWNS),
-    SETNS("net", CLONE_NEWNET),
-    SETNS("pid", CLONE_NEWPID),
-    SETNS("uts", CLONE_NEWUTS),
-    SETNS("ipc", CLONE_NEWIPC),
-    SETNS("cgroup", CLONE_NEWCGROUP),
-    {"k.setns_pidfd", 0, step_setns_pidfd, NULL, CLONE_NEWNET, 0},
-
     {"k.bpf_map", 0, step_bpf_map, NULL, BPF_MAP_TYPE_ARRAY, 0},
     {"k.bpf_ringbuf_map", 0, step_bpf_map, NULL, BPF_MAP_TYPE_HASH, 0},
     {"k.bpf_socket_filter", 0, step_bpf_program, NULL, BPF_PROG_TYPE_SOCKET_FILTER, 0},
@@ -482,79 +377,5 @@ const struct attempt kernel_attempts[] = {
     {"k.map_zero", 0, step_map_zero, NULL, 0, 0},
     {"k.ioctl_fibmap", 0, step_ioctl_root, "/proc/self/exe", 1 /* FIBMAP */, 0},
     {"k.ioctl_fifreeze_gate", OUTSIDE, step_ioctl_root, "/dev/null", 0xc0045877 /* FIFREEZE, on a device that cannot */, 0},
-
-    SOCKET("alg", AF_ALG, SOCK_SEQPACKET, 0),
-    {"k.alg_bind_authencesn", 0, step_alg_bind, "authencesn(hmac(sha256),cbc(aes))", 0, 0},
-    SOCKET("packet_raw", AF_PACKET, SOCK_RAW, 0),
-    SOCKET("packet_dgram", AF_PACKET, SOCK_DGRAM, 0),
-    SOCKET("raw_icmp", AF_INET, SOCK_RAW, 1),
-    SOCKET("raw_tcp", AF_INET, SOCK_RAW, 6),
-    SOCKET("raw_any", AF_INET, SOCK_RAW, 255),
-    SOCKET("raw6_icmp", AF_INET6, SOCK_RAW, 58),
-    SOCKET("ping", AF_INET, SOCK_DGRAM, 1),
-    SOCKET("sctp", AF_INET, SOCK_STREAM, 132),
-    SOCKET("dccp", AF_INET, SOCK_STREAM, 33),
-    SOCKET("mptcp", AF_INET, SOCK_STREAM, 262),
-    SOCKET("udplite", AF_INET, SOCK_DGRAM, 136),
-    SOCKET("netlink_route", AF_NETLINK, SOCK_RAW, NETLINK_ROUTE),
-    SOCKET("netlink_usersock", AF_NETLINK, SOCK_RAW, NETLINK_USERSOCK),
-    SOCKET("netlink_sock_diag", AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG),
-    SOCKET("netlink_nflog", AF_NETLINK, SOCK_RAW, NETLINK_NFLOG),
-    SOCKET("netlink_xfrm", AF_NETLINK, SOCK_RAW, NETLINK_XFRM),
-    SOCKET("netlink_selinux", AF_NETLINK, SOCK_RAW, NETLINK_SELINUX),
-    SOCKET("netlink_iscsi", AF_NETLINK, SOCK_RAW, NETLINK_ISCSI),
-    SOCKET("netlink_audit", AF_NETLINK, SOCK_RAW, NETLINK_AUDIT),
-    SOCKET("netlink_connector", AF_NETLINK, SOCK_RAW, NETLINK_CONNECTOR),
-    SOCKET("netlink_netfilter", AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER),
-    SOCKET("netlink_uevent", AF_NETLINK, SOCK_RAW, NETLINK_KOBJECT_UEVENT),
-    SOCKET("netlink_generic", AF_NETLINK, SOCK_RAW, NETLINK_GENERIC),
-    SOCKET("netlink_crypto", AF_NETLINK, SOCK_RAW, NETLINK_CRYPTO),
-    SOCKET("vsock", AF_VSOCK, SOCK_STREAM, 0),
-    SOCKET("bluetooth", AF_BLUETOOTH, SOCK_RAW, 1),
-    SOCKET("xdp", AF_XDP, SOCK_RAW, 0),
-    SOCKET("key", AF_KEY, SOCK_RAW, 2),
-    SOCKET("rxrpc", AF_RXRPC, SOCK_DGRAM, AF_INET),
-    SOCKET("tipc", AF_TIPC, SOCK_RDM, 0),
-    SOCKET("can", AF_CAN, SOCK_RAW, 1),
-    SOCKET("rds", AF_RDS, SOCK_SEQPACKET, 0),
-    SOCKET("kcm", AF_KCM, SOCK_DGRAM, 0),
-    SOCKET("smc", AF_SMC, SOCK_STREAM, 0),
-    SOCKET("qipcrtr", AF_QIPCRTR, SOCK_DGRAM, 0),
-    SOCKET("nfc", AF_NFC, SOCK_RAW, 0),
-    SOCKET("phonet", AF_PHONET, SOCK_DGRAM, 0),
-    SOCKET("ieee802154", AF_IEEE802154, SOCK_DGRAM, 0),
-    SOCKET("pppox", AF_PPPOX, SOCK_STREAM, 0),
-    SOCKET("llc", AF_LLC, SOCK_STREAM, 0),
-    SOCKET("ax25", AF_AX25, SOCK_DGRAM, 0),
-    SOCKET("x25", AF_X25, SOCK_SEQPACKET, 0),
-    SOCKET("appletalk", AF_APPLETALK, SOCK_DGRAM, 0),
-    SOCKET("ib", AF_IB, SOCK_DGRAM, 0),
-    SOCKET("mctp", 45, SOCK_DGRAM, 0),
-    {"k.socket_inet_tcp", LOOSE, step_socket, "AF_INET", AF_INET, SOCK_STREAM},
-    {"k.socket_inet6_tcp", LOOSE, step_socket, "AF_INET6", AF_INET6, SOCK_STREAM},
-    {"k.socket_unix", LOOSE, step_socket, "AF_UNIX", AF_UNIX, SOCK_STREAM},
-
-    GATE(acct), GATE(add_key), GATE(afs_syscall), GATE(bpf), GATE(chroot), GATE(clock_settime), GATE(create_module),
-    GATE(delete_module), GATE(epoll_ctl_old), GATE(fanotify_init), GATE(fanotify_mark), GATE(finit_module), GATE(fsconfig),
-    GATE(fsmount), GATE(fsopen), GATE(fspick), GATE(get_kernel_syms), GATE(get_mempolicy), GATE(getpmsg), GATE(init_module),
-    GATE(io_uring_enter), GATE(io_uring_register), GATE(io_uring_setup), GATE(ioperm), GATE(iopl), GATE(kcmp),
-    GATE(kexec_file_load), GATE(kexec_load), GATE(keyctl), GATE(lookup_dcookie), GATE(mbind), GATE(memfd_secret),
-    GATE(migrate_pages), GATE(modify_ldt), GATE(mount), GATE(mount_setattr), GATE(move_mount), GATE(move_pages),
-    GATE(nfsservctl), GATE(open_by_handle_at), GATE(open_tree), GATE(perf_event_open), GATE(pidfd_getfd), GATE(pivot_root),
-    GATE(process_madvise), GATE(process_mrelease), GATE(process_vm_readv), GATE(process_vm_writev), GATE(ptrace), GATE(putpmsg),
-    GATE(query_module), GATE(quotactl), GATE(quotactl_fd), GATE(reboot), GATE(request_key), GATE(security),
-    GATE(set_mempolicy), GATE(setdomainname), GATE(sethostname), GATE(setns), GATE(settimeofday), GATE(swapoff), GATE(swapon),
-    GATE(_sysctl), GATE(sysfs), GATE(syslog), GATE(tuxcall), GATE(umount2), GATE(unshare), GATE(uselib), GATE(userfaultfd),
-    GATE(ustat), GATE(vhangup), GATE(vserver),
-    GATE_NUMBER(set_mempolicy_home_node, 450), GATE_NUMBER(statmount, 457), GATE_NUMBER(listmount, 458),
-    GATE_NUMBER(lsm_get_self_attr, 459), GATE_NUMBER(lsm_set_self_attr, 460), GATE_NUMBER(lsm_list_modules, 461),
-    GATE_NUMBER(open_tree_attr, 467), GATE_NUMBER(number_600, 600),
-    GATE_LOOSE(adjtimex), GATE_LOOSE(capset), GATE_LOOSE(clock_adjtime), GATE_LOOSE(io_setup),
-    GATE_LOOSE(io_submit), GATE_LOOSE(ioprio_set), GATE_LOOSE(mknod), GATE_LOOSE(mknodat), GATE_LOOSE(mlockall),
-    GATE_LOOSE(mq_open), GATE_LOOSE(msgget), GATE_LOOSE(name_to_handle_at), GATE_LOOSE(personality), GATE_LOOSE(pidfd_open),
-    GATE_LOOSE(remap_file_pages), GATE_LOOSE(sched_setattr), GATE_LOOSE(sched_setscheduler), GATE_LOOSE(seccomp),
-    GATE_LOOSE(semget), GATE_LOOSE(setresuid), GATE_LOOSE(setgroups), GATE_LOOSE(shmget), GATE_LOOSE(splice), GATE_LOOSE(tee),
-    GATE_LOOSE(vmsplice), GATE_LOOSE_NUMBER(cachestat, 451), GATE_LOOSE_NUMBER(map_shadow_stack, 453),
-    GATE_LOOSE_NUMBER(mseal, 462), GATE_LOOSE_NUMBER(setxattrat, 463),
 };
 const size_t kernel_attempts_count = COUNT(kernel_attempts);

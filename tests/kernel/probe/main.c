@@ -26,15 +26,14 @@ enum { ALARM_SECONDS = 3, HEAVY_SECONDS = 20, SETTLE_ROUNDS = 50 };
 struct settings settings;
 struct outcome *outcome;
 
+#define ENTRY(name) {name##_attempts, &name##_attempts_count}
 static const struct {
     const struct attempt *attempts;
     const size_t *count;
 } tables[] = {
-    {file_attempts, &file_attempts_count},         {proc_attempts, &proc_attempts_count},
-    {mount_attempts, &mount_attempts_count},       {kernel_attempts, &kernel_attempts_count},
-    {abi_attempts, &abi_attempts_count},           {identity_attempts, &identity_attempts_count},
-    {process_attempts, &process_attempts_count},   {network_attempts, &network_attempts_count},
-    {ipc_attempts, &ipc_attempts_count},           {resource_attempts, &resource_attempts_count},
+    ENTRY(file), ENTRY(device), ENTRY(inode), ENTRY(proc), ENTRY(mount),
+    ENTRY(namespace), ENTRY(kernel), ENTRY(socket), ENTRY(call), ENTRY(abi),
+    ENTRY(identity), ENTRY(process), ENTRY(ipc), ENTRY(network), ENTRY(resource),
 };
 
 static _Noreturn void finish(int state, int error, const char *format, va_list values) {

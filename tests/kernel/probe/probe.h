@@ -74,14 +74,19 @@ const char *status_field(const char *name, char *text, size_t size);
     extern const struct attempt name[]; \
     extern const size_t name##_count;
 TABLE(file_attempts)
+TABLE(device_attempts)
+TABLE(inode_attempts)
 TABLE(proc_attempts)
+TABLE(mount_attempts)
+TABLE(namespace_attempts)
 TABLE(kernel_attempts)
+TABLE(socket_attempts)
+TABLE(call_attempts)
 TABLE(abi_attempts)
 TABLE(identity_attempts)
 TABLE(process_attempts)
 TABLE(ipc_attempts)
 TABLE(network_attempts)
 TABLE(resource_attempts)
-TABLE(mount_attempts)
 
 #endif
