@@ -27,8 +27,9 @@ _MODES = {"tmp": 0o1777, "var/tmp": 0o1777}
 # What programs in /usr need of /etc, as data. Never here: shadow, ssl/private, machine-id, anything of one user or service that
 # may hold a password or token (npmrc, pip.conf, gitconfig, apt/auth.conf).
 _ETC = (
-    "ImageMagick-*", "alternatives", "ca-certificates.conf", "debian_version", "ethertypes", "fonts", "gai.conf", "host.conf",
-    "java-*", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "magic", "magic.mime", "mime.types",
+    "ImageMagick-*", "alternatives", "ca-certificates.conf", "debian_version", "ethertypes", "fonts", "gai.conf", "ghostscript",
+    "host.conf", "java-*", "libreoffice", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "magic",
+    "magic.mime", "mime.types",
     "networks", "os-release", "papersize", "pki/ca-trust/extracted", "pki/tls/certs", "protocols", "python3*", "rpc",
     "services", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "xml",
 )  # fmt: skip

@@ -150,7 +150,7 @@ def _choose_saved(place: Place, repository: str, tag: str, machine: str) -> _Fou
     documents.check_platform(config, machine, where=where)
     if len(diff_ids) != len(image.layers):
         raise ImageError(f"manifest.json has {len(image.layers)} layers, the config {len(diff_ids)}", where=where)
-    layers = [_describe(place, name) for name in image.layers]
+    layers = [_describe(place, name, diff_id) for name, diff_id in zip(image.layers, diff_ids, strict=True)]
     content = saved.make_manifest((digest, len(config_bytes)), tuple(layers))
     manifest = documents.parse_index_or_manifest(content, where=where)
     if not isinstance(manifest, Manifest):
@@ -159,10 +159,13 @@ def _choose_saved(place: Place, repository: str, tag: str, machine: str) -> _Fou
     return _Found(_sha256(content), content, config_bytes, manifest, config, _layer_names(manifest, diff_ids), files)
 
 
-def _describe(place: Place, name: str) -> tuple[str, int, Codec]:
+def _describe(place: Place, name: str, diff_id: str) -> tuple[str, int, Codec]:
+    """Return (digest, size, codec) of a layer. A plain one must have its diff_id as digest; copying verifies that."""
     part = place.open(name)
     head = part.read(4)
     codec: Codec = next((codec for magic, codec in _MAGIC if head.startswith(magic)), "")
+    if not codec:
+        return diff_id, part.size, codec
     total = hashlib.sha256(head)
     while chunk := part.read(CHUNK):
         total.update(chunk)

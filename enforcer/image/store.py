@@ -42,6 +42,7 @@ def open_store(path: str, uid: int) -> str:
         for room in _ROOMS:
             _private_directory(os.path.join(path, room.split("/", maxsplit=1)[0]), uid)
             _private_directory(os.path.join(path, room), uid)
+        _clear(path)
     except OSError as error:
         raise HostError(f"the image store cannot be used: {error.strerror}", where=error.filename or path) from None
     return path
@@ -72,14 +73,35 @@ def _private_directory(path: str, uid: int) -> None:
 @contextmanager
 def locked(store: str) -> Iterator[None]:
     """Hold the store alone. Clears what an interrupted holder left in tmp/."""
-    lock = os.open(os.path.join(store, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = _open_lock(store)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in os.listdir(os.path.join(store, "tmp")):
-            discard(os.path.join(store, "tmp", name))
+        _clear_tmp(store)
         yield
     finally:
         os.close(lock)  # releases the lock
+
+
+def _open_lock(store: str) -> int:
+    return os.open(os.path.join(store, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _clear(store: str) -> None:
+    """Clear what an interrupted holder left, unless somebody holds the lock and so is at work."""
+    if not os.listdir(os.path.join(store, "tmp")):
+        return
+    lock = _open_lock(store)
+    try:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear_tmp(store)
+    finally:
+        os.close(lock)
+
+
+def _clear_tmp(store: str) -> None:
+    for name in os.listdir(os.path.join(store, "tmp")):
+        discard(os.path.join(store, "tmp", name))
 
 
 @contextmanager

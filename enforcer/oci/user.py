@@ -35,6 +35,16 @@ def resolve_user(spec: str, passwd: bytes, group: bytes) -> tuple[int, int, tupl
     return uid, gid, tuple(sorted(groups))
 
 
+def home_of(uid: int, passwd: bytes) -> str:
+    """The home directory that passwd gives to the first account with this uid; "/" when it gives none that is absolute."""
+    for fields in _lines(passwd, 6):
+        if fields[2] == b"%d" % uid:
+            home = fields[5].decode("utf-8", "replace")
+            usable = home.startswith("/") and "\0" not in home and "\ufffd" not in home
+            return home if usable else "/"
+    return "/"
+
+
 def _refuse(spec: str, why: str) -> ImageError:
     return ImageError(
         f"not a user: {spec[:80]!a}",

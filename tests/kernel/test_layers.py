@@ -398,7 +398,8 @@ for directory, names, files in os.walk(sys.argv[1]):
         data = hashlib.sha256(open(path, "rb").read()).hexdigest() if stat.S_ISREG(mode) else ""
         size = found.st_size if data else 0
         time = 0 if stat.S_ISDIR(mode) else found.st_mtime_ns // 10**9
-        lines.append((os.path.normpath(os.path.relpath(path, sys.argv[1])), mode, found.st_uid, found.st_gid, size, time, link, data))
+        relative = os.path.normpath(os.path.relpath(path, sys.argv[1]))
+        lines.append((relative, mode, found.st_uid, found.st_gid, size, time, link, data))
 json.dump(sorted(set(lines)), sys.stdout)
 """
 

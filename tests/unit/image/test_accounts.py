@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enforcer.errors import ImageError
-from enforcer.image.accounts import image_user
+from enforcer.image.accounts import image_home, image_user
 from enforcer.oci.user import ACCOUNTS_LIMIT
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def test_accounts_come_from_the_top_most_layer_that_has_them(tmp_path: Path) -> 
     top = layer(tmp_path / "top", passwd="web:x:9:8::/:\n")
     assert image_user((low,), "web") == (7, 8, (50,))
     assert image_user((top, low), "web") == (9, 8, (50,))
+    assert image_home((low,), 7) == "/"
 
 
 def test_an_image_without_accounts_has_numbers_only(tmp_path: Path) -> None:

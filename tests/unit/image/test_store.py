@@ -98,10 +98,12 @@ def test_a_holder_that_was_killed_holds_nothing(tmp_path: Path) -> None:
         os._exit(0)
     while not os.path.exists(f"{path}/tmp/layer/half"):
         time.sleep(0.01)
+    store.open_store(path, UID)
+    assert os.listdir(f"{path}/tmp") == ["layer"], "the work of a living holder is left alone"
     os.kill(child, 9)
     os.waitpid(child, 0)
-    with store.locked(path):
-        assert os.listdir(f"{path}/tmp") == []
+    store.open_store(path, UID)
+    assert os.listdir(f"{path}/tmp") == []
 
 
 def test_unfinished_work_is_removed_and_finished_work_is_not(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from enforcer.errors import ImageError
-from enforcer.oci.user import ACCOUNTS_LIMIT, GROUPS_LIMIT, resolve_user
+from enforcer.oci.user import ACCOUNTS_LIMIT, GROUPS_LIMIT, home_of, resolve_user
 
 PASSWD = b"""\
 root:x:0:0:root:/root:/bin/sh
@@ -136,3 +136,11 @@ def test_names_without_accounts_are_refused_and_numbers_are_not() -> None:
     assert resolve_user("5", b"", b"") == (5, 0, ())
     with pytest.raises(ImageError, match="no user"):
         resolve_user("web", b"", b"")
+
+
+def test_the_home_is_that_of_the_uid() -> None:
+    assert home_of(10001, PASSWD) == "/srv"
+    assert home_of(0, PASSWD) == "/root"
+    assert home_of(4242, PASSWD) == "/"
+    for home in (b"", b"relative", b"/\0", b"/\xff"):
+        assert home_of(5, b"a:x:5:5::" + home + b":/bin/sh\n") == "/"
