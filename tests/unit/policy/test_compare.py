@@ -45,7 +45,7 @@ EMPTY = Policy(
 LINE = Clause("some.line", "web.yaml:3:1")
 
 
-def with_part(section: str, **parts: Any) -> Policy:  # noqa: ANN401  fields of any section
+def with_part(section: str, **parts: Any) -> Policy:
     return replace(EMPTY, **{section: replace(getattr(EMPTY, section), **parts)})
 
 
@@ -106,6 +106,10 @@ def test_the_line_that_grants_is_in_the_counterexample() -> None:
     assert only(with_part("resources", memory=2)).clause == Clause("resources.memory")
 
 
+def test_the_amount_of_a_counterexample_is_the_first_too_much() -> None:
+    assert only(with_part("resources", cpus=500)).example == {"resource": "cpus", "amount": 2}
+
+
 def test_several_sections_give_one_counterexample_each() -> None:
     wide = join(with_part("resources", memory=9, time=None), with_part("namespaces", uts="host"))
     assert [found.section for found in covers(EMPTY, wide)] == ["namespaces.uts", "resources.memory", "resources.time"]
@@ -123,7 +127,7 @@ def test_settings_have_no_place_in_the_order() -> None:
 
 
 @pytest.mark.parametrize("operation", [join, meet])
-def test_settings_are_the_firsts_where_it_says_something(operation: Any) -> None:  # noqa: ANN401  join or meet
+def test_settings_are_the_firsts_where_it_says_something(operation: Any) -> None:
     said = replace(
         EMPTY,
         name="said",
@@ -164,6 +168,8 @@ def test_bounds_take_the_clause_of_the_policy_that_sets_them() -> None:
     assert meet(large, small).resources.memory == 5
     assert join(small, large).resources.clauses["resources.memory"].place == "l.yaml:1:1"
     assert join(small, large).resources.memory == 9
+    said = replace(EMPTY, resources=replace(EMPTY.resources, clauses=MappingProxyType({"resources.pids": LINE})))
+    assert meet(EMPTY, said).resources.clauses == {"resources.pids": LINE}
     # Unsaid is unlimited, whoever does not say it.
     assert join(small, EMPTY).resources.pids is join(EMPTY, small).resources.pids is None
     assert meet(small, EMPTY).resources.pids == meet(EMPTY, small).resources.pids == 1
