@@ -196,7 +196,7 @@ def _subject(request: Request, image: Image, policy: Policy) -> Subject:
             layers=image.layers,
             binds=image.binds,
             kinds=_kinds(policy.filesystem),
-            volumes=os.path.join(paths.store(), "volumes"),
+            volumes=paths.volumes(),
             owner=(uid, gid),
         ),
         user=(uid, gid),

@@ -80,6 +80,7 @@ def _question(given: Parsed) -> list[str]:
 
 def _planned(given: Parsed, directory: str, name: str) -> bytes:
     """Have a child make the plan and keep it. The child prints what is wrong; then this process ends with its exit code."""
+    launcher.supervisor.keep_children()
     read, write = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:

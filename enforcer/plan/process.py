@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 SIGKILL = 9
 SIGCHLD = 17
-SIGPIPE, SIGXFSZ = 13, 25
+SIGSTOP = 19
 SIG_SETMASK = 2
 KEYCTL_JOIN_SESSION_KEYRING = 1
 AT_FDCWD = -100
@@ -36,6 +36,7 @@ _LIMITS = {
 }
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 _SIGACTION_SIZE = 32
+_STANDARD_SIGNALS = 31
 # asm-generic/resource.h
 RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
 RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
@@ -154,10 +155,15 @@ def enter(cwd: str) -> tuple[Step, ...]:
 
 
 def signals() -> tuple[Step, ...]:
-    """Give the payload default signal handling: Python ignores SIGPIPE and SIGXFSZ, the launcher masks what it waits for."""
+    """Give the payload the default signal handling.
+
+    What was ignored stays so across execve: Python ignores SIGPIPE and SIGXFSZ, and its caller may ignore others (nohup). The
+    launcher masks what it waits for.
+    """
     default = bytes(_SIGACTION_SIZE)
+    changeable = (signal for signal in range(1, _STANDARD_SIGNALS + 1) if signal not in (SIGKILL, SIGSTOP))
     return (
-        *(Step("init", "rt_sigaction", (signal, default, 0, 8), RUN) for signal in (SIGPIPE, SIGXFSZ)),
+        *(Step("init", "rt_sigaction", (signal, default, 0, 8), RUN) for signal in changeable),
         Step("init", "rt_sigprocmask", (SIG_SETMASK, bytes(8), 0, 8), RUN),
     )
 

@@ -55,6 +55,7 @@ def launch(
     plan: what goes with the program (see `api.plan_record`). system: makes a system call; tests inject faults here.
     Raises LaunchError when the payload was not started: nothing of it is left then. Raises HostError when there is no place.
     """
+    supervisor.keep_children()
     identity = os.urandom(32).hex()
     name = options.name or f"{plan.one('profile')}-{identity[:12]}"
     first, count = int(plan.one("first-id", "0")), max(int(plan.one("id-count", "0")) // RANGE, 1)
@@ -108,7 +109,6 @@ class _Launch:
 
     def _execute(self, execution: executor.Execution, status: int) -> int:
         """Run the program; in the child this never returns. Returns init's pid."""
-        parent = os.getpid()
         try:
             execution.run()
         except executor.StepFailed as failure:
@@ -122,7 +122,7 @@ class _Launch:
                 end(execution.child)
             raise
         finally:
-            if os.getpid() != parent:  # a child that did not become the payload ends here, whatever happened to it
+            if execution.process == encoding.INIT:  # a child that did not become the payload ends here, whatever happened to it
                 os._exit(125)
         return execution.child
 

@@ -26,3 +26,8 @@ def run_state() -> str:
 def cache(name: str) -> str:
     """Return one of the store's caches ("plans", "seccomp", "facts"), made with mode 0700 if missing. Raises HostError."""
     return state.directory(state.directory(state.directory(store()) + "/cache") + f"/{name}")
+
+
+def volumes() -> str:
+    """Return the directory of the named volumes, made with mode 0700 if missing. Raises HostError."""
+    return state.directory(state.directory(store()) + "/volumes")

@@ -79,7 +79,9 @@ def claim(path: str, count: int, name: str) -> Claim:
         index = next((n for n in range(count) if n not in taken), None)
         if index is None:
             raise HostError(f"all {count} places for containers are taken", hint="stop some, or widen the id range")
-        return _take(f"{path}/{index}", index)
+        place = _take(f"{path}/{index}", index)
+        place.write([("name", name)])
+        return place
     finally:
         os.close(guard)
 
@@ -102,19 +104,26 @@ def _reconcile(path: str) -> dict[int, str]:
 
 
 def _living(path: str) -> str | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    """Return the name of the container whose file this is; None when it is dead, or has just given its place back."""
     try:
-        content = os.pread(descriptor, _LIMIT, 0).partition(b"\0end=1")[0]
-        fields = record.decode(content)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return fields.one("name")
-        remove(fields)
-        os.unlink(path)
+            return _content(descriptor).one("name")
+        remove(_content(descriptor))
+        if os.path.exists(path):  # else it was released meanwhile; nobody else unlinks, since we hold the guard
+            os.unlink(path)
         return None
     finally:
         os.close(descriptor)
+
+
+def _content(descriptor: int) -> record.Record:
+    return record.decode(os.pread(descriptor, _LIMIT, 0).partition(b"\0end=1")[0])
 
 
 def remove(fields: record.Record) -> None:

@@ -1,7 +1,8 @@
 """What stands between the caller's standard streams and the payload's.
 
-A pipe, a socket or /dev/null of the caller is handed on as it is. Anything else (a terminal, a file) stays outside: the payload
-gets a pipe, or a terminal of its own, and what passes through is copied. On the launch path.
+A pipe or /dev/null of the caller is handed on as it is. Anything else (a terminal, a file, a socket, which could be connected
+elsewhere in the network namespace it is from) stays outside: the payload gets a pipe, or a terminal of its own, and what passes
+through is copied. On the launch path.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _harmless(number: int) -> bool:
     except OSError:
         return False
     null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
-    return stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) or null
+    return stat.S_ISFIFO(status.st_mode) or null
 
 
 def _high(descriptor: int) -> int:

@@ -5,6 +5,7 @@ One process, one poll(2) loop, no thread. On the launch path.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps, without its enumerations
 import os
 import select
 import sys
@@ -27,6 +28,11 @@ _SIGNALFD_SIGINFO_SIZE = 128
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 _PATIENCE = 3  # so many interrupts in a row that the payload does not heed end it
 _DRAIN_SECONDS = 2.0
+
+
+def keep_children() -> None:
+    """Have ended children wait for us, even where the caller ignores SIGCHLD: the kernel would reap them at once (wait(2))."""
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
 
 
 def mask_signals() -> None:
