@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any
 from enforcer.errors import HostError
 from enforcer.oci.syscalls import X32_BIT
 from enforcer.plan import bpf, bpf_check, bpf_join, seccomp
-from enforcer.policy.arguments import simplify
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from enforcer.policy.profile import Match
 
 CTL_OPTIMIZE_BINARY_TREE = 2  # seccomp_attr_set(3), SCMP_FLTATR_CTL_OPTIMIZE
 
@@ -30,13 +27,13 @@ def assemble(decided: seccomp.Filter) -> bytes:
     """
     library = _library()
     try:
-        code = bpf_join.join(decided, {abi: _compile(library, decided, abi) for abi in decided.abis})
+        code = bpf_join.join(decided, {abi: _plain(library, decided, abi) for abi in decided.abis})
     except (OSError, ValueError) as error:
         raise HostError(
             "the system call filter cannot be compiled",
             where="libseccomp",
             why=str(error),
-            hint="grant fewer system calls with argument conditions, or install libseccomp 2.5 or newer",
+            hint="grant fewer system calls with argument conditions, or install libseccomp 2.5",
         ) from error
     difference = bpf_check.difference(decided, code)
     if difference:
@@ -63,47 +60,19 @@ def _library() -> ModuleType:
     return module
 
 
-def _compile(library: ModuleType, decided: seccomp.Filter, abi: str) -> bpf_join.Trees:
-    """Have the calls of one ABI compiled, by their numbers without X32_BIT, as if they were native."""
-    bit = X32_BIT if abi == "x32" else 0
-    plain = _filter(library, decided)
-    judged = {}
-    for number, rule in seccomp.numbered(decided.rules, abi).items():
-        matches = simplify(rule.matches)
-        of_its_own = _filter(library, decided)
-        for match in matches:
-            target = of_its_own if match else plain
-            target.add_rule_exactly(library.ALLOW, number - bit, *_comparisons(library, match))
-        if any(matches):
-            judged[number - bit] = _export(of_its_own)
-    refused = library.ERRNO(seccomp.ENOSYS)
-    for number in seccomp.numbered(decided.tried_first, abi) if refused != decided.default else ():
-        plain.add_rule_exactly(refused, number - bit)
-    return bpf_join.Trees(_export(plain), judged)
-
-
-def _filter(library: ModuleType, decided: seccomp.Filter) -> Any:  # noqa: ANN401 pyseccomp has no types
+def _plain(library: ModuleType, decided: seccomp.Filter, abi: str) -> bytes:
+    """Have the calls of one ABI compiled that need no look at their arguments, by number, as if they were native."""
     made = library.SyscallFilter(decided.default)
     made.set_attr(library.Attr.ACT_BADARCH, bpf.SECCOMP_RET_KILL_PROCESS)
     made.set_attr(library.Attr.CTL_OPTIMIZE, CTL_OPTIMIZE_BINARY_TREE)
-    return made
-
-
-def _comparisons(library: ModuleType, match: Match) -> list[object]:
-    operators = {
-        "==": library.EQ,
-        "!=": library.NE,
-        "<": library.LT,
-        "<=": library.LE,
-        ">": library.GT,
-        ">=": library.GE,
-    }
-    return [
-        library.Arg(each.index, library.MASKED_EQ, each.mask, each.value)
-        if each.op == "&=="
-        else library.Arg(each.index, operators[each.op], each.value)
-        for each in match
-    ]
+    bit = X32_BIT if abi == "x32" else 0
+    for number, rule in seccomp.numbered(decided.rules, abi).items():
+        if rule.plain:
+            made.add_rule_exactly(library.ALLOW, number - bit)
+    refused = library.ERRNO(seccomp.ENOSYS)
+    for number in seccomp.numbered(decided.tried_first, abi) if refused != decided.default else ():
+        made.add_rule_exactly(refused, number - bit)
+    return _export(made)
 
 
 def _export(made: Any) -> bytes:  # noqa: ANN401 pyseccomp has no types

@@ -62,6 +62,11 @@ class Rule:
     numbers: tuple[tuple[str, int], ...]
     matches: tuple[Match, ...]
 
+    @property
+    def plain(self) -> bool:
+        """Whether the call is allowed whatever its arguments are."""
+        return ALWAYS in self.matches
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -205,14 +210,14 @@ def document(decided: Filter) -> dict[str, object]:
     """
     architectures = {abi: name for name, abi in oci.ARCHITECTURES.items()}
     default = _action(decided.default)
-    plain = [rule.name for rule in decided.rules if ALWAYS in rule.matches]
+    plain = [rule.name for rule in decided.rules if rule.plain]
     refused = [rule.name for rule in decided.tried_first]
     calls: list[dict[str, object]] = [{"names": plain, "action": "SCMP_ACT_ALLOW"}] if plain else []
     calls += [
         {"names": [rule.name], "action": "SCMP_ACT_ALLOW", "args": [_comparison(condition) for condition in match]}
         for rule in decided.rules
+        if not rule.plain
         for match in arguments.simplify(rule.matches)
-        if match
     ]
     if refused:
         calls.append({"names": refused, "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS})
