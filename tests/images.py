@@ -40,8 +40,11 @@ def header(
 
 
 def member(name: bytes | str, data: bytes = b"", kind: bytes = REG, link: bytes | str = b"", **fields: bytes) -> bytes:
-    """A header, its data and the padding."""
-    return header(name, kind, size=len(data), link=link, **fields) + data + bytes(-len(data) % 512)
+    """A header, its data and the padding; a pax header before them when a name is too long for a header."""
+    given = {"path": os.fsencode(name), "linkpath": os.fsencode(link)}
+    long: dict[bytes | str, bytes | str] = {key: value for key, value in given.items() if len(value) > 100}
+    head = (pax(long) if long else b"") + header(name, kind, size=len(data), link=link, **fields)
+    return head + data + bytes(-len(data) % 512)
 
 
 def pax(records: dict[bytes | str, bytes | str], kind: bytes = b"x") -> bytes:

@@ -101,12 +101,11 @@ def hostile(dice: random.Random, host: Path) -> Iterator[bytes]:
         "d",
         ".",
         "..",
-        "../" * 12,
+        "../" * 12 + str(host),
         "../canary",
         str(host),
         str(host / "canary"),
-        "/",
-        "/proc/self/root",
+        "/proc/self/root" + str(host),
         "s/x",
     ]
     kinds = [REG, REG, DIR, DIR, SYM, SYM, HARD, HARD, FIFO, CHAR, BLOCK]

@@ -53,7 +53,7 @@ def unpack(content: bytes, place: Path, codec: Codec = "", *, owners: bool = ROO
 
 
 def links(*names: str, target: str) -> bytes:
-    return b"".join(header(name, SYM, link=target) for name in names)
+    return b"".join(member(name, kind=SYM, link=target) for name in names)
 
 
 UP = "../" * 12
@@ -74,13 +74,13 @@ def hostile(host: Path) -> dict[str, bytes]:
         "cve_2007_4559_sparse_name": tar(
             pax({"GNU.sparse.name": "../canary", "GNU.sparse.map": "0,1", "GNU.sparse.size": "1"}) + member("x", b"x")
         ),
-        "cve_2021_29136_root_is_a_symlink": tar(header(".", SYM, link=str(host))),
+        "cve_2021_29136_root_is_a_symlink": tar(member(".", kind=SYM, link=str(host))),
         "cve_2021_29136_root_with_slash_is_a_symlink": tar(header("./", SYM, link="/")),
         "cve_2021_29136_root_is_a_hard_link": tar(header(".", HARD, link="canary")),
         "cve_2021_29136_root_is_a_file": tar(member(".", b"x")),
         "cve_2021_29136_root_is_a_device": tar(header(".", CHAR)),
         "cve_2026_50163_hard_link_to_parent": tar(header("a", HARD, link="../canary") + member("a", b"x")),
-        "cve_2026_50163_hard_link_absolute": tar(header("a", HARD, link=canary)),
+        "cve_2026_50163_hard_link_absolute": tar(member("a", kind=HARD, link=canary)),
         "cve_2026_50163_hard_link_to_symlink": tar(links("s", target=canary) + header("a", HARD, link="s")),
         "cve_2026_50163_hard_link_through_symlink": tar(links("s", target=str(host)) + header("a", HARD, link="s/canary")),
         "cve_2026_50163_hard_link_to_earlier_layer": tar(header("a", HARD, link="etc/passwd")),
@@ -91,7 +91,7 @@ def hostile(host: Path) -> dict[str, bytes]:
         "cve_2026_50163_hard_link_to_fifo": tar(header("f", FIFO) + header("a", HARD, link="f")),
         "cve_2026_50163_hard_link_to_whiteout": tar(member(".wh.f") + header("a", HARD, link=".wh.f")),
         "cve_2026_50162_file_through_dangling_link": tar(links("s", target=str(host)) + member("s/new", b"x")),
-        "cve_2024_24579_link_then_file_below": tar(links("s", target=UP + "etc") + member("s/cron", b"x")),
+        "cve_2024_24579_link_then_file_below": tar(links("s", target=UP + f"{host}/etc") + member("s/cron", b"x")),
         "cve_2025_4330_link_chain": tar(
             links("a", target="b/" + UP) + links("b", target="c") + links("c", target="a") + member("a/x", b"x")
         ),
@@ -168,18 +168,18 @@ def test_links_that_lead_out_stay_links_and_what_is_below_them_stays_inside(host
     place.mkdir()
     before = fingerprint(host, skip=place)
     content = tar(
-        header("usr/lib", DIR),
-        links("lib", target="/usr/lib"),
-        links("up", target=UP + "usr"),
+        header("inside/lib", DIR),
+        links("lib", target="/inside/lib"),
+        links("up", target=UP + "inside"),
         links("canary", target=str(host / "canary")),
         member("lib/a", b"a"),
         member("up/lib/b", b"b"),
         header("hard", HARD, link="lib/a"),
     )
     unpack(content, place)
-    assert (place / "usr/lib/a").read_bytes() == b"a"
-    assert (place / "usr/lib/b").read_bytes() == b"b"
-    assert os.path.samestat(os.stat(place / "hard"), os.stat(place / "usr/lib/a"))
+    assert (place / "inside/lib/a").read_bytes() == b"a"
+    assert (place / "inside/lib/b").read_bytes() == b"b"
+    assert os.path.samestat(os.stat(place / "hard"), os.stat(place / "inside/lib/a"))
     assert os.readlink(place / "canary") == str(host / "canary")
     assert fingerprint(host, skip=place) == before
 
