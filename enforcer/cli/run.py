@@ -12,7 +12,7 @@ import sys
 from enforcer.cli.options import Command, Option, Parsed
 from enforcer.errors import UsageError
 from enforcer.plan.encoding import Program
-from enforcer.runtime import launcher, paths, plancache
+from enforcer.runtime import launcher, paths, plancache, supervisor
 from enforcer.runtime.init import exit_code
 
 POLICY_OPTIONS = (
@@ -80,7 +80,7 @@ def _question(given: Parsed) -> list[str]:
 
 def _planned(given: Parsed, directory: str, name: str) -> bytes:
     """Have a child make the plan and keep it. The child prints what is wrong; then this process ends with its exit code."""
-    launcher.supervisor.keep_children()
+    supervisor.keep_children()
     read, write = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
