@@ -79,11 +79,16 @@ def _allowed(syscalls: Syscalls) -> Iterable[str | Document]:
     """Names that are always allowed, then the conditional ones: those with the same conditions together."""
     together: dict[Match, list[str]] = {}
     for name, grant in sorted(syscalls.allowed.items()):
-        for match in {ALWAYS} if ALWAYS in grant.matches else grant.matches:
-            together.setdefault(tuple(sorted(match, key=_condition_key)), []).append(name)
+        for match in {ALWAYS} if ALWAYS in grant.matches else {_ordered(match) for match in grant.matches}:
+            together.setdefault(match, []).append(name)
     yield from together.pop(ALWAYS, [])
     for match in sorted(together, key=lambda match: (together[match], [_condition_key(condition) for condition in match])):
         yield {"names": together[match], "args": [_condition(condition) for condition in match]}
+
+
+def _ordered(match: Match) -> Match:
+    """The same conjunction, however its conditions were written."""
+    return tuple(sorted(set(match), key=_condition_key))
 
 
 def _condition_key(condition: ArgumentCondition) -> tuple[int, str, int, int]:

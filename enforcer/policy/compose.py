@@ -97,12 +97,17 @@ class _Composer:
             return self._single_document(yaml)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            line, column = self._within(mark.line + 1, mark.column + 1) if mark else (1, 1)
             raise self.source.refuse(
                 line, column, f"not YAML: {error.problem or error.context}", why=error.context or ""
             ) from None
         except yaml.YAMLError as error:
             raise self.source.refuse(1, 1, "not YAML", why=str(error).splitlines()[0]) from None
+
+    def _within(self, line: int, column: int) -> Position:
+        """The place, or the end of the text when it is behind it: libyaml ends every text with a line break of its own."""
+        last = len(self.source.lines)
+        return (line, column) if line <= last else (last, len(self.source.lines[-1]) + 1)
 
     def _single_document(self, yaml: Any) -> Node | None:  # noqa: ANN401  a module
         root: Node | None = None

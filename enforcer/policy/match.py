@@ -78,6 +78,8 @@ def _full(name: str) -> str:
 
 @cache
 def _glob(pattern: str) -> re.Pattern[str]:
-    """* is any run of characters, ? is any one. Tags have at most 128 characters and no line breaks."""
-    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.findall(r"\*+|\?|[^*?]+", pattern))
-    return re.compile("".join(parts).replace("**", "*"))
+    """* is any run of characters, ? is any one. Atomic groups: a piece between two stars is looked for once, the leftmost."""
+    first, *rest = (re.escape(piece).replace(r"\?", ".") for piece in pattern.split("*"))
+    if not rest:
+        return re.compile(first)
+    return re.compile(first + "".join(f"(?>.*?{piece})" for piece in rest[:-1]) + ".*" + rest[-1])

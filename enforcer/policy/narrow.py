@@ -52,8 +52,15 @@ def narrow(policy: Policy, bound: Policy, sections: Mapping[str, Clause]) -> tup
         filesystem=replace(met.filesystem, mounts=mounts),
     )
     _check_covers(policy, mounts)
-    lost = sorted(_lost(policy, met), key=lambda found: (found.clause.place, found.clause.path, found.what))
+    lost = sorted(_lost(policy, met), key=lambda found: (_line(found.clause.place), found.clause.path, found.what))
     return met, tuple(Narrowing(found.clause, _bounding(found.section, sections), found.what) for found in lost)
+
+
+def _line(place: str) -> tuple[str, int, int]:
+    """A place as a key that sorts line 9 before line 10."""
+    name, _, rest = place.partition(":")
+    line, _, column = rest.rpartition(":")
+    return (name, int(line), int(column)) if line.isdecimal() and column.isdecimal() else (place, 0, 0)
 
 
 def _run(policy: Policy, bound: Policy) -> Run:

@@ -34,7 +34,7 @@ class Resolution:
     narrowings: tuple[Narrowing, ...]
 
 
-def resolve(  # noqa: PLR0913  the profile, its four neighbours and where paths start: named, none belongs to another
+def resolve(
     profile: Profile,
     *,
     load_base: LoadBase,
@@ -105,6 +105,7 @@ class _Bases:
         self.surveys: dict[str, _Survey] = {}
         self.layers: dict[tuple[str, bool], Layer] = {}
         self.syscalls: dict[str, Syscalls] = {}
+        self.begun: set[str] = set()  # bases of system calls that were asked for
 
     def alone(self, profile: Profile, directory: str, chain: tuple[str, ...]) -> Layer:
         """The profile with its bases, as when it is used by itself. chain: how it was reached, itself last."""
@@ -132,20 +133,14 @@ class _Bases:
         if name not in self.surveys:
             self.surveys[name] = self.survey(self._load(name, clause), (*chain, name))
         if len(chain) + self.surveys[name].height > MAX_DEPTH:
-            raise ProfileError(
-                f"more than {MAX_DEPTH} bases below one another", where=clause.place, why=" → ".join((*chain, name))
-            )
+            raise _too_deep((*chain, name), clause)
         return self.surveys[name]
 
     def _check_chain(self, name: str, clause: Clause, chain: tuple[str, ...]) -> None:
-        path = " → ".join((*chain, name))
         if name in chain:
-            hint = (
-                "base/minimal must say syscalls.base: none" if name == f"base/{IMPLIED_BASE}" else "remove one of these lines"
-            )
-            raise ProfileError(f"{name} stands on itself", where=clause.place, why=path, hint=hint)
+            raise _circle((*chain, name), clause)
         if len(chain) > MAX_DEPTH:
-            raise ProfileError(f"more than {MAX_DEPTH} bases below one another", where=clause.place, why=path)
+            raise _too_deep((*chain, name), clause)
 
     def _load(self, name: str, clause: Clause) -> Profile:
         if name not in self.loaded:
@@ -174,11 +169,14 @@ class _Bases:
         return with_syscalls(layer, self._named_syscalls(written.base, written.base_clause, chain))
 
     def _named_syscalls(self, name: str, clause: Clause, chain: tuple[str, ...]) -> Syscalls:
+        """The system calls of base/NAME, which stands alone: how deep its own bases are is counted from it."""
         full = f"base/{name}"
-        self._check_chain(full, clause, chain)
+        if full in self.begun and full not in self.syscalls:
+            raise _circle((*chain, full), clause)
+        self.begun.add(full)
         if full not in self.syscalls:
             base = self._load(full, clause)
-            self.syscalls[full] = policy_of(self.alone(base, base.directory, (*chain, full))).syscalls
+            self.syscalls[full] = policy_of(self.alone(base, base.directory, (full,))).syscalls
         return self.syscalls[full]
 
     def _file_syscalls(self, base: str, directory: str, clause: Clause) -> Syscalls:
@@ -186,6 +184,15 @@ class _Bases:
 
         path = located(base.removeprefix(FILE), directory, clause)
         return syscalls_of_filter(self.read_file(path, clause), path, clause=clause)
+
+
+def _circle(chain: tuple[str, ...], clause: Clause) -> ProfileError:
+    hint = "base/minimal must say syscalls.base: none" if chain[-1] == f"base/{IMPLIED_BASE}" else "remove one of these lines"
+    return ProfileError(f"{chain[-1]} stands on itself", where=clause.place, why=" → ".join(chain), hint=hint)
+
+
+def _too_deep(chain: tuple[str, ...], clause: Clause) -> ProfileError:
+    return ProfileError(f"more than {MAX_DEPTH} bases below one another", where=clause.place, why=" → ".join(chain))
 
 
 def _check_phases(profile: Profile, bases: list[Layer]) -> None:
