@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import stat
 
 FIRST_FREE = 10
@@ -25,6 +26,10 @@ class Relay:
         self.target = target
         self.close_target = close_target
         self.pending = b""
+
+    def waits_for(self) -> tuple[int, int]:
+        """Return the descriptor and the poll(2) event that let it go on."""
+        return (self.target, select.POLLOUT) if self.pending else (self.source, select.POLLIN)
 
     def read(self) -> bool:
         """Take a chunk from the source; False when there will be no more."""

@@ -28,6 +28,7 @@ _SIGNALFD_SIGINFO_SIZE = 128
 _TIOCGWINSZ, _TIOCSWINSZ = 0x5413, 0x5414
 _PATIENCE = 3  # so many interrupts in a row that the payload does not heed end it
 _DRAIN_SECONDS = 2.0
+_ENDED = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def keep_children() -> None:
@@ -121,18 +122,21 @@ class _Loop:
 
     def _poll(self, watched: set[int], timeout: int | None) -> set[int]:
         """Wait for something to happen, move the streams on, and return which of `watched` are ready."""
+        wanted = dict.fromkeys(watched, select.POLLIN)
+        for relay in self.streams.relays:  # a terminal's master is read by one relay and written by another
+            descriptor, event = relay.waits_for()
+            wanted[descriptor] = wanted.get(descriptor, 0) | event
         poll = select.poll()
-        for descriptor in watched:
-            poll.register(descriptor, select.POLLIN)
-        for relay in self.streams.relays:
-            poll.register(relay.target if relay.pending else relay.source, select.POLLOUT if relay.pending else select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(timeout)}
+        for descriptor, events in wanted.items():
+            poll.register(descriptor, events)
+        ready = dict(poll.poll(timeout))
         self.streams.relays = [relay for relay in self.streams.relays if self._moved(relay, ready)]
-        return ready & watched
+        return watched.intersection(ready)
 
     @staticmethod
-    def _moved(relay: Relay, ready: set[int]) -> bool:
-        if (relay.target if relay.pending else relay.source) not in ready:
+    def _moved(relay: Relay, ready: dict[int, int]) -> bool:
+        descriptor, event = relay.waits_for()
+        if not ready.get(descriptor, 0) & (event | _ENDED):
             return True
         goes_on = relay.write() if relay.pending else relay.read()
         if not goes_on:
