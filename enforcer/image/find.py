@@ -29,8 +29,9 @@ class Image:
     config:     what the image says about how to run it.
     layers:     absolute host directories, the top-most first, as overlay's lowerdir takes them.
     binds:      (host source, target): read-only mounts that the image consists of beyond its layers.
-    inputs:     absolute paths of files and directories whose content decides this result: while their stat does not change,
-                neither does the result.
+    inputs:     absolute paths of files and directories whose content decides this result, and the user that its config or a
+                profile names in it: while the stat of none of them changes (a missing one stays missing), neither does the
+                result. The directories that it consists of are among them: one that was removed is noticed.
     """
 
     reference: str
@@ -79,7 +80,14 @@ def _host(reference: Reference, store: str, machine: str) -> Image:
     skeleton = host.find_skeleton(store)
     config = ImageConfig(cmd=("/bin/sh",), env=(f"PATH={host.PATH}",), architecture=architecture_of(machine)[0], os="linux")
     return Image(
-        str(reference), "host", "", skeleton.digest, config, (skeleton.directory,), binds=skeleton.binds, inputs=skeleton.inputs
+        str(reference),
+        "host",
+        "",
+        skeleton.digest,
+        config,
+        (skeleton.directory,),
+        binds=skeleton.binds,
+        inputs=(*skeleton.inputs, skeleton.directory),
     )
 
 
@@ -92,10 +100,17 @@ def _unpacked(reference: Reference, store: str, machine: str, *, owners: bool) -
         else:
             done = layout.unpack_layout(place, reference.tag, store=store, machine=machine, owners=owners)
     return Image(
-        str(reference), reference.repository, reference.tag, done.digest, done.config, done.layers, inputs=place.inputs
+        str(reference),
+        reference.repository,
+        reference.tag,
+        done.digest,
+        done.config,
+        done.layers,
+        inputs=(*place.inputs, *done.layers),
     )
 
 
 def _rootfs(reference: Reference, uid: int) -> Image:
     directory, digest = rootfs.find_rootfs(reference.path, uid)
-    return Image(str(replace(reference, path=directory)), "", "", digest, ImageConfig(), (directory,), inputs=(directory,))
+    inputs = (directory, *(os.path.join(directory, name) for name in ("etc", "etc/passwd", "etc/group")))
+    return Image(str(replace(reference, path=directory)), "", "", digest, ImageConfig(), (directory,), inputs=inputs)

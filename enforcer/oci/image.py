@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from enforcer.errors import ImageError
 from enforcer.oci import document
 from enforcer.oci.reference import parse_digest
+from enforcer.oci.user import resolve_user as resolve_user  # noqa: PLC0414  part of what this module offers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

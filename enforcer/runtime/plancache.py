@@ -33,6 +33,7 @@ _PROFILE_LIMIT = 1 << 20
 _ENTRIES_LIMIT = 512
 ABSENT = "absent"
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_ID_FILES = ("/etc/subuid", "/etc/subgid", "/etc/passwd", "/usr/bin/newuidmap", "/usr/bin/newgidmap")
 
 
 class Entry:
@@ -71,12 +72,13 @@ def key(words: list[str]) -> str:
 
 
 def caller() -> list[str]:
-    """What the host's answers depend on, besides the boot: ids, groups, capabilities, namespaces, cgroups of this process."""
+    """What the host's answers depend on: the boot, ids, capabilities, namespaces and cgroups of this process, id files."""
     capabilities = syscalls.buffer(24)
     syscalls.call("capget", (0x20080522).to_bytes(4, "little") + bytes(4), capabilities)
     namespaces = [os.readlink(f"/proc/self/ns/{name}") for name in ("mnt", "user", "cgroup", "net")]
     ids = [str(number) for number in (os.geteuid(), os.getegid(), *sorted(os.getgroups()))]
-    return [*ids, capabilities.raw.hex(), *namespaces, _content("/proc/self/cgroup"), _content(BOOT_ID)]
+    contents = map(_content, (BOOT_ID, "/proc/self/cgroup", "/proc/sys/user/max_user_namespaces"))
+    return [*ids, capabilities.raw.hex(), *namespaces, *contents, *map(_identity, _ID_FILES)]
 
 
 def real_of(path: str) -> str:
