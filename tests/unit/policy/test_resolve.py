@@ -104,8 +104,8 @@ def test_grants_are_united() -> None:
         "a": "capabilities: [KILL]\nresources: {memory: 1GiB}\nfilesystem: {mounts: [{volume: v, at: /v, access: read}]}",
         "b": "capabilities: [CHOWN]\nresources: {memory: 2GiB, pids: 5}\nnetwork: {egress: [{host: a.b, ports: [1]}]}",
     }
-    own = "extends: [a, b]\nresources: {memory: 1MiB}\nfilesystem: {root: ephemeral, mounts: [{volume: v, at: /v, access: write}]}"
-    found = policy(own, bases)
+    files = "filesystem: {root: ephemeral, mounts: [{volume: v, at: /v, access: write}]}"
+    found = policy(f"extends: [a, b]\nresources: {{memory: 1MiB}}\n{files}", bases)
     assert {capability.name for capability in found.capabilities} == {"KILL", "CHOWN"}
     assert (found.resources.memory, found.resources.pids, found.resources.cpus) == (2 << 30, 5, None)
     assert [(mount.at, mount.access) for mount in found.filesystem.mounts] == [("/v", "write")]
