@@ -302,9 +302,14 @@ def test_a_whiteout_without_mknod_is_an_attribute(tmp_path: Path, monkeypatch: p
         raise PermissionError
 
     monkeypatch.setattr(os, "mknod", refuse)
-    unpack(tar(member("a/.wh.gone")), tmp_path / "new")
-    assert os.getxattr(tmp_path / "new/a/gone", "user.overlay.whiteout") == b"y"
-    assert os.getxattr(tmp_path / "new/a", "user.overlay.opaque") == b"x"
+    upper = tar(member("a/.wh.gone"), member(".wh.top"), member("o/.wh..wh..opq"), member("o/.wh.low"), member("o/high", b"x"))
+    unpack(upper, tmp_path / "upper")
+    assert os.getxattr(tmp_path / "upper/a/gone", "user.overlay.whiteout") == b"y"
+    assert os.getxattr(tmp_path / "upper/a", "user.overlay.opaque") == b"x"
+    unpack(tar(*(member(name, b"low") for name in ("a/gone", "a/kept", "top", "o/low"))), tmp_path / "lower")
+    (tmp_path / "merged").mkdir()
+    shown = listing(tmp_path / "merged", (str(tmp_path / "upper"), str(tmp_path / "lower")), "--user", "--map-root-user")
+    assert [line[0] for line in shown] == [".", "a", "a/kept", "o", "o/high"]
 
 
 def test_an_opaque_root_is_recorded(tmp_path: Path) -> None:
@@ -404,11 +409,12 @@ json.dump(sorted(set(lines)), sys.stdout)
 """
 
 
-def listing(place: Path, layers: tuple[str, ...] = ()) -> list[list[object]]:
+def listing(place: Path, layers: tuple[str, ...] = (), *namespaces: str) -> list[list[object]]:
     """Everything in a tree; with layers, in their overlay, mounted in a mount namespace that ends with the command."""
     mount = f"mount -t overlay overlay -o ro,userxattr,lowerdir={':'.join(layers)} {place} &&" if layers else ""
     command = [
         "unshare",
+        *namespaces,
         "--mount",
         "sh",
         "-c",
