@@ -102,6 +102,23 @@ def test_complain_is_everything() -> None:
     assert not within(complain, reads)
 
 
+def test_the_line_of_a_grant_is_the_one_that_adds_to_it() -> None:
+    there = Clause("syscalls.allow[1]", "l.yaml:1:1")
+    some = calling(socket=frozenset({family(AF_INET)}))
+    always = with_part("syscalls", allowed=MappingProxyType({"socket": SyscallGrant(frozenset({ALWAYS}), there)}))
+    assert join(some, always).syscalls.allowed["socket"].clause is there
+    assert join(always, some).syscalls.allowed["socket"].clause is there
+    assert meet(some, always).syscalls.allowed["socket"].clause is LINE
+
+
+def test_the_line_of_a_violation_is_the_one_that_says_it() -> None:
+    unsaid, errno = with_part("syscalls", clause=LINE), with_part("syscalls", violation="errno ENOSYS")
+    assert meet(unsaid, replace(EMPTY)).syscalls.clause is join(unsaid, EMPTY).syscalls.clause is LINE
+    assert meet(EMPTY, unsaid).syscalls.clause is EMPTY.syscalls.clause
+    assert (meet(unsaid, errno).syscalls.violation, join(unsaid, errno).syscalls.violation) == ("errno ENOSYS", "errno ENOSYS")
+    assert meet(unsaid, errno).syscalls.clause is errno.syscalls.clause
+
+
 def test_kill_wins_where_both_bound_and_neither_is_wider() -> None:
     kill, errno = with_part("syscalls", violation="kill"), with_part("syscalls", violation="errno ENOSYS")
     assert meet(errno, kill).syscalls.violation == meet(kill, errno).syscalls.violation == "kill"
@@ -294,6 +311,17 @@ def test_egress_that_never_ends_is_wider() -> None:
     assert found.what == "TCP to c.org port 443, after port 8080"
     # A phase only ends rights.
     assert within(phased(sending("b.org"), egress=sending("z.org").network.egress), sending("b.org"))
+
+
+def test_a_phase_of_egress_is_kept_by_union_and_intersection() -> None:
+    both, one = sending("b.org", "c.org"), sending("b.org")
+    ending = phased(both, egress=one.network.egress)
+    for kept in (meet(both, ending), meet(ending, both), join(one, ending), join(ending, one)):
+        assert kept.phases is not None
+        assert kept.phases.egress == one.network.egress
+        assert within(kept, ending)
+        assert within(ending, kept)
+    assert join(both, ending).phases is None
 
 
 def test_a_phase_survives_a_union_with_what_it_does_not_end() -> None:
