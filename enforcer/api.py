@@ -16,8 +16,9 @@ from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
 from enforcer.plan import cgroups, encoder, host, seccomp, userns
 from enforcer.plan.cgroup_devices import DeviceRule
-from enforcer.plan.compile import Plan, Subject, compile_plan, enforce
+from enforcer.plan.compile import Plan, compile_plan, enforce
 from enforcer.plan.mounts import Sources
+from enforcer.plan.subject import Subject
 from enforcer.policy import canonical, match
 from enforcer.policy.command_line import from_command_line
 from enforcer.policy.resolve import Resolution, resolve

@@ -13,10 +13,11 @@ from enforcer.cli.options import Command, Option
 from enforcer.errors import EnforcerError, UsageError
 from enforcer.linux import probe, procfs
 from enforcer.oci.image import ImageConfig
-from enforcer.plan.compile import Subject, enforce
+from enforcer.plan.compile import enforce
 from enforcer.plan.host import to_document
 from enforcer.plan.mechanisms import SYSCTLS, judge
 from enforcer.plan.mounts import Sources
+from enforcer.plan.subject import Subject
 from enforcer.policy.resolve import resolve
 from enforcer.runtime import paths
 from enforcer.runtime.profiles import Library

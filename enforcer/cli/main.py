@@ -42,7 +42,8 @@ def main(argv: list[str]) -> int:
 def guarded(command: Callable[[], int], *, debug: bool = False) -> int:
     """Run something; print what it refuses, and return the exit code."""
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()
     except EnforcerError as error:
         if debug:
             raise
@@ -51,7 +52,7 @@ def guarded(command: Callable[[], int], *, debug: bool = False) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr = None  # the reader has gone: there is nobody to tell
+        sys.stdout = sys.stderr = None  # the reader has gone: there is nobody to tell, and nothing to flush at the end
         return FAILED
     except Exception as error:
         if debug:
@@ -59,6 +60,7 @@ def guarded(command: Callable[[], int], *, debug: bool = False) -> int:
         sys.stderr.write(f"enforcer: a mistake of enforcer itself: {type(error).__name__}: {error}\n")
         sys.stderr.write("  hint: nothing was started; please report it with the output of `enforcer --debug …`\n")
         return FAILED
+    return code
 
 
 def exit_code(error: EnforcerError) -> int:
@@ -80,7 +82,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _load(module: str) -> Callable[[list[str]], int]:
-    """Import one command's module, and no other: each command pays for itself only. (importlib itself would cost 1 ms.)"""
+    """Import one command's module, and no other, so that each pays for itself only; importlib itself would cost 1 ms."""
     __import__(module)
     command: Callable[[list[str]], int] = sys.modules[module].run
     return command

@@ -18,6 +18,16 @@ class Option:
         self.about = about
 
 
+# How `run` and `plan` are told under what an image runs.
+POLICY_OPTIONS = (
+    Option("policy", "the profile to use, instead of the one that matches the image", value="FILE"),
+    Option("allow-net", "let connections go there (a clause of the profile 'command-line')", value="HOST:PORT", many=True),
+    Option("allow-read", "bind this path of the host, to be read", value="PATH", many=True),
+    Option("allow-write", "bind this path of the host, to be read and written", value="PATH", many=True),
+    Option("accept-weaker", "run although this clause does not hold as written on this host", value="CLAUSE", many=True),
+)
+
+
 class Parsed:
     """What was given: `one`, `all` and `on` ask for an option by its long name; `words` are the rest."""
 

@@ -7,8 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from enforcer import api
-from enforcer.cli.options import Command, Option
-from enforcer.cli.run import POLICY_OPTIONS
+from enforcer.cli.options import POLICY_OPTIONS, Command, Option
 from enforcer.errors import UsageError
 from enforcer.plan.step import Filter, Packed, Ref, Slot, Step, Strings, Text
 

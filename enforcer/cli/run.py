@@ -9,19 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
-from enforcer.cli.options import Command, Option, Parsed
+from enforcer.cli.options import POLICY_OPTIONS, Command, Option, Parsed
 from enforcer.errors import UsageError
 from enforcer.plan.encoding import Program
 from enforcer.runtime import launcher, paths, plancache, supervisor
 from enforcer.runtime.init import exit_code
 
-POLICY_OPTIONS = (
-    Option("policy", "the profile to use, instead of the one that matches the image", value="FILE"),
-    Option("allow-net", "let connections go there (a clause of the profile 'command-line')", value="HOST:PORT", many=True),
-    Option("allow-read", "bind this path of the host, to be read", value="PATH", many=True),
-    Option("allow-write", "bind this path of the host, to be read and written", value="PATH", many=True),
-    Option("accept-weaker", "run although this clause does not hold as written on this host", value="CLAUSE", many=True),
-)
 COMMAND = Command(
     "run",
     "Run a command in a new container; the exit code is the command's own, 125 when enforcer refuses,\n"
@@ -105,10 +98,7 @@ def _make_plan(given: Parsed, write: int, directory: str, name: str) -> int:
             pipe.write(content)
         return 0
 
-    try:
-        return main.guarded(make)
-    finally:
-        sys.stderr.flush()
+    return main.guarded(make)  # standard error is line-buffered: what was said is out
 
 
 def _terminal(given: Parsed) -> bool:
@@ -140,4 +130,3 @@ def _environment(words: list[str]) -> list[tuple[str, str]]:
         elif name in os.environ:
             pairs.append((name, os.environ[name]))
     return pairs
-

@@ -23,36 +23,13 @@ from enforcer.plan.host import Enforcement
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from enforcer.oci.image import ImageConfig
-    from enforcer.plan.cgroup_devices import DeviceRule
     from enforcer.plan.host import HostFacts
-    from enforcer.plan.mounts import Sources
     from enforcer.plan.step import Step
+    from enforcer.plan.subject import Subject
     from enforcer.policy.profile import Policy
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_ID = userns.RANGE - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is launched.
-
-    reference, digest: the image. config: what it says of itself. files: where its files and the granted ones are.
-    user, groups: the payload's numeric ids inside. home: of that user, by the image's passwd. device_rules: of granted devices.
-    command: what the caller asked to run, () for the image's own. terminal: with a terminal of its own.
-    """
-
-    reference: str
-    digest: str
-    config: ImageConfig
-    files: Sources
-    user: tuple[int, int]
-    groups: tuple[int, ...]
-    home: str = "/"
-    device_rules: tuple[DeviceRule, ...] = ()
-    command: tuple[str, ...] = ()
-    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-try:
-    from enforcer.oci import seccomp as oci_seccomp
-except ImportError:
-    oci_seccomp=None
 from enforcer.plan import capabilities, landlock, mounts, seccomp, userns
 
 if TYPE_CHECKING:
-    from enforcer.plan.compile import Subject
     from enforcer.plan.host import HostFacts
+    from enforcer.plan.subject import Subject
     from enforcer.policy.profile import Mount, Policy
 
 VERSION = "1.2.0"
@@ -37,11 +33,6 @@ def document(
     }
 
 
-def arguments(subject: Subject) -> list[str]:
-    """Return the command line: the image's entrypoint, then the caller's command or the image's own (as Docker does)."""
-    return [*subject.config.entrypoint, *(subject.command or subject.config.cmd)]
-
-
 def _process(policy: Policy, subject: Subject, environment: tuple[tuple[str, str], ...], cwd: str) -> dict[str, Any]:
     uid, gid = subject.user
     names = sorted(f"CAP_{capability.name}" for capability in policy.capabilities)
@@ -53,7 +44,7 @@ def _process(policy: Policy, subject: Subject, environment: tuple[tuple[str, str
     return {
         "terminal": subject.terminal,
         "user": {"uid": uid, "gid": gid, "additionalGids": list(subject.groups), "umask": 0o022},
-        "args": arguments(subject),
+        "args": subject.arguments,
         "env": [f"{name}={value}" for name, value in environment],
         "cwd": cwd,
         "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), names),
@@ -97,7 +88,7 @@ def _linux(policy: Policy, subject: Subject, facts: HostFacts) -> dict[str, Any]
     section: dict[str, Any] = {
         "namespaces": [{"type": "mount"}, *private, *network],
         "resources": _resources(policy, subject),
-        "seccomp": getattr(oci_seccomp, "document", lambda f: {})(seccomp.decide(policy.syscalls, facts.machine)),
+        "seccomp": seccomp.document(seccomp.decide(policy.syscalls, facts.machine)),
         "rootfsPropagation": "private",
         "maskedPaths": [],
         "readonlyPaths": [],

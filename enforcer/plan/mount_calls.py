@@ -67,9 +67,7 @@ def clone_tree(where: Where, source: str, name: str, clause: str, *, recursive: 
     return Step(where, "open_tree", (Ref(source), b"", flags), clause, result=name, note=note)
 
 
-def set_attributes(
-    where: Where, mount: str, attributes: int, clause: str, *, recursive: bool = True, note: str = ""
-) -> Step:
+def set_attributes(where: Where, mount: str, attributes: int, clause: str, *, recursive: bool = True, note: str = "") -> Step:
     """Set MOUNT_ATTR_* on a mount that the descriptor `mount` refers to."""
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     attr = words(attributes, 0, 0, 0)
@@ -104,9 +102,7 @@ def new_filesystem(
 ) -> tuple[Step, ...]:
     """Make a detached mount of a new filesystem instance. An option with an empty value is a flag."""
     context = f"{name}-context"
-    configure = [
-        Step("init", "fsconfig", (Ref(context), *_option(key, value), 0), clause) for key, value in options.items()
-    ]
+    configure = [Step("init", "fsconfig", (Ref(context), *_option(key, value), 0), clause) for key, value in options.items()]
     return (
         Step("init", "fsopen", (kind.encode(), FSOPEN_CLOEXEC), clause, result=context, note=note),
         *configure,

@@ -270,4 +270,3 @@ def pivot() -> tuple[Step, ...]:
         Step("init", "umount2", (b".", mnt_detach), ROOT, note="the old root, with every mount of the host"),
         Step("init", "chdir", (b"/",), ROOT),
     )
-

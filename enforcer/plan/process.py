@@ -85,9 +85,7 @@ def terminal(user: tuple[int, int]) -> tuple[Step, ...]:
     uid, gid = user
     control = Packed(_words((20, 8), (1, 4), (1, 4), (0, 4), (0, 4)), ((16, 4, Ref("master")),))  # SOL_SOCKET, SCM_RIGHTS
     vector = Packed(bytes(8) + (1).to_bytes(8, "little"), ((0, 8, b"t"),))
-    message = Packed(
-        _words((0, 8), (0, 8), (0, 8), (1, 8), (0, 8), (24, 8), (0, 8)), ((16, 8, vector), (32, 8, control))
-    )
+    message = Packed(_words((0, 8), (0, 8), (0, 8), (1, 8), (0, 8), (24, 8), (0, 8)), ((16, 8, vector), (32, 8, control)))
     return (
         Step("init", "openat", (AT_FDCWD, b"/dev/pts/ptmx", O_RDWR_NOCTTY | O_CLOEXEC, 0), RUN, result="master"),
         Step("init", "ioctl", (Ref("master"), TIOCSPTLCK, bytes(4)), RUN, note="unlock"),

@@ -10,7 +10,6 @@ from enforcer.linux.executor import reason
 
 if TYPE_CHECKING:
     from enforcer.plan.encoding import Program
-    from enforcer.runtime.launcher import Options
     from enforcer.runtime.record import Record
 
 _HINTS = {
@@ -40,12 +39,12 @@ class PayloadError(LaunchError):
     exit_code = 126
 
 
-def explain(program: Program, index: int, errno: int, plan: Record, options: Options) -> LaunchError:
-    """Name the step, its clause, the kernel's answer and what helps."""
+def explain(program: Program, index: int, errno: int, plan: Record, command: list[str]) -> LaunchError:
+    """Name the step, its clause, the kernel's answer and what helps. command: the caller's, [] for the image's own."""
     call, clause, note = program.describe(index)
     name = names.errorcode.get(errno, str(errno))
     if call == "execvpe":
-        return _program(name, errno, plan, options)
+        return _program(name, errno, plan, command)
     about = f" ({note})" if note else ""
     return LaunchError(
         f"the payload was not started: {call}{about} failed",
@@ -56,8 +55,8 @@ def explain(program: Program, index: int, errno: int, plan: Record, options: Opt
     )
 
 
-def _program(name: str, errno: int, plan: Record, options: Options) -> LaunchError:
-    words = plan.all("entrypoint") + (options.command or plan.all("cmd"))
+def _program(name: str, errno: int, plan: Record, command: list[str]) -> LaunchError:
+    words = plan.all("entrypoint") + (command or plan.all("cmd"))
     error = PayloadError(
         f"the program {words[0]!r} cannot be executed",
         errno=errno,

@@ -47,9 +47,7 @@ class Options:
         self.terminal = terminal
 
 
-def launch(
-    program: encoding.Program, plan: Record, options: Options, system: Callable[..., int] = syscalls.raw
-) -> int:
+def launch(program: encoding.Program, plan: Record, options: Options, system: Callable[..., int] = syscalls.raw) -> int:
     """Launch and supervise; the exit code of the payload, as a shell gives it.
 
     plan: what goes with the program (see `api.plan_record`). system: makes a system call; tests inject faults here.
@@ -194,7 +192,7 @@ class _Launch:
     def _failed(self, index: int, errno: int) -> LaunchError:
         from enforcer.runtime import failure  # noqa: PLC0415  (only when a launch fails)
 
-        return failure.explain(self.program, index, errno, self.plan, self.options)
+        return failure.explain(self.program, index, errno, self.plan, self.options.command)
 
 
 def _secret(source: str) -> bytes:
