@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from enforcer.errors import ImageError
-from enforcer.image.layers import check_name
 from enforcer.image.tar import TarReader
+from enforcer.image.unpack import check_name
 from enforcer.linux.syscalls import RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, openat2
 from enforcer.oci.document import DOCUMENT_LIMIT
 

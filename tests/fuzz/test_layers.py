@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from enforcer.errors import ImageError
-from enforcer.image.layers import extract
 from enforcer.image.store import discard
 from enforcer.image.stream import Limits, Stream
 from enforcer.image.tar import PAX_LIMIT
+from enforcer.image.unpack import extract
 from enforcer.oci.document import parse_object
 from enforcer.oci.image import parse_config, parse_index_or_manifest
 from enforcer.oci.reference import parse_reference

@@ -19,9 +19,9 @@ import pytest
 from enforcer.errors import ImageError
 from enforcer.image.accounts import image_user
 from enforcer.image.find import find
-from enforcer.image.layers import DEPTH_LIMIT, ID_LIMIT, NAME_LIMIT, PART_LIMIT, Record, extract
 from enforcer.image.stream import LIMITS, Stream
 from enforcer.image.tree import Tree
+from enforcer.image.unpack import DEPTH_LIMIT, ID_LIMIT, NAME_LIMIT, PART_LIMIT, Record, extract
 from enforcer.oci.reference import parse_reference
 from tests.images import BLOCK, CHAR, DIR, FIFO, HARD, SYM, compress, fingerprint, header, member, pax, python_tar, tar
 

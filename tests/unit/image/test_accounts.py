@@ -38,3 +38,13 @@ def test_an_image_without_accounts_has_numbers_only(tmp_path: Path) -> None:
 def test_cve_2026_47262_large_accounts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="larger"):
         image_user((layer(tmp_path / "a", group="#" * (ACCOUNTS_LIMIT + 1)),), "0")
+
+
+def test_accounts_behind_a_link_are_not_read_and_two_numbers_need_none(tmp_path: Path) -> None:
+    linked = layer(tmp_path / "a")
+    (tmp_path / "a/etc/passwd").symlink_to("/etc/passwd")
+    assert image_user((linked,), "7:8") == (7, 8, ())
+    assert image_home((linked,), 0) == "/"
+    for spec in ("", "0", "root", "7"):
+        with pytest.raises(ImageError, match="symbolic link"):
+            image_user((linked,), spec)

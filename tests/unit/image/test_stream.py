@@ -40,6 +40,13 @@ def test_parts_one_after_another_are_one(codec: Codec) -> None:
     assert stream(packed, codec).read(1 << 30) == CONTENT + b"more"
 
 
+def test_what_a_format_lets_readers_pass_over_is_passed_over() -> None:
+    """zstd:chunked ends in skippable frames, estargz in an empty gzip member: they carry no data of the layer."""
+    frame = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+    assert stream(compress(CONTENT, "zstd") + frame, "zstd").read(1 << 30) == CONTENT
+    assert stream(compress(CONTENT, "gzip") + compress(b"", "gzip"), "gzip").read(1 << 30) == CONTENT
+
+
 def test_skipping_tells_whether_there_was_enough() -> None:
     source = stream(b"abcdef", "")
     assert source.skip(2)
