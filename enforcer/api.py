@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Request:
     """What a caller asks for.
 
-    image: a reference as cli.md has it. policy: path of a profile, "" to have it chosen by the image.
+    image: a reference as cli.md has it. policy: name or path of a profile, "" to have it chosen by the image.
     allow_*: permissions of the command line. accept_weaker: paths of clauses. command: () for the image's own.
     directory: absolute; relative paths of the request start there.
     """
@@ -89,7 +89,7 @@ def prepare(request: Request) -> Prepared:
 def choose(request: Request, image: Image, library: profiles.Library) -> Profile:
     """Choose the profile for an image (profile.md, rule 6)."""
     if request.policy:
-        return library.profile(os.path.join(request.directory, request.policy))
+        return library.named(request.policy, request.directory)
     return match.choose(library.installed(), image.repository or image.reference, image.tag, image.digest) or library.default()
 
 

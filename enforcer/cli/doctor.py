@@ -32,7 +32,7 @@ COMMAND = Command(
     "doctor",
     "Say what this host can enforce, for root and for an ordinary user, and what to install.",
     "",
-    (Option("format", "text for people, json for programs", value="FORMAT"),),
+    (Option("format", "text for people, json for programs", value="FORMAT", choices=FORMATS),),
 )
 FIRST_ACCOUNT, LAST_ACCOUNT, NOBODY = 1000, 59999, 65534
 
@@ -58,13 +58,10 @@ def run(argv: list[str]) -> int:
     if given.on("help"):
         print(COMMAND.usage())
         return 0
-    kind = given.one("format", "text")
-    if given.words or kind not in FORMATS:
-        what = (
-            f"there is no format {kind!r}" if kind not in FORMATS else f"{given.words[0]!r} names nothing that doctor looks at"
-        )
+    if given.words:
+        what = f"{given.words[0]!r} names nothing that doctor looks at"
         raise UsageError(what, where="enforcer doctor", hint="enforcer doctor [--format text|json]")
-    return _examine(kind)
+    return _examine(given.one("format", "text"))
 
 
 def _examine(kind: str) -> int:

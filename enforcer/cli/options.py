@@ -6,21 +6,35 @@ from enforcer.errors import UsageError
 
 
 class Option:
-    """One option. value: the word for its value in the help, "" for a switch. many: it may be given several times."""
+    """One option.
 
-    __slots__ = ("about", "long", "many", "short", "value")
+    value: the word for its value in the help, "" for a switch. choices: the only values there are, the first one when the
+    option is left out. many: it may be given several times.
+    """
 
-    def __init__(self, long: str, about: str, *, short: str = "", value: str = "", many: bool = False) -> None:
+    __slots__ = ("about", "choices", "long", "many", "short", "value")
+
+    def __init__(
+        self,
+        long: str,
+        about: str,
+        *,
+        short: str = "",
+        value: str = "",
+        choices: tuple[str, ...] = (),
+        many: bool = False,
+    ) -> None:
         self.long = long
         self.short = short
         self.value = value
+        self.choices = choices
         self.many = many
         self.about = about
 
 
 # How `run` and `plan` are told under what an image runs.
 POLICY_OPTIONS = (
-    Option("policy", "the profile to use, instead of the one that matches the image", value="FILE"),
+    Option("policy", "profile to use, by path or name, instead of the one that matches the image", value="NAME|FILE"),
     Option("allow-net", "let connections go there (a clause of the profile 'command-line')", value="HOST:PORT", many=True),
     Option("allow-read", "bind this path of the host, to be read", value="PATH", many=True),
     Option("allow-write", "bind this path of the host, to be read and written", value="PATH", many=True),
@@ -102,8 +116,7 @@ class Command:
                         raise self._wrong(f"--{option.long} needs a value: {option.value}")
                     value = argv[at]  # noqa: PLW2901
                     at += 1
-                if option.long in given and not option.many:
-                    raise self._wrong(f"--{option.long} is given twice")
+                self._check(option, value, given)
                 given.setdefault(option.long, []).append(value or "")
         return Parsed(given, words)
 
@@ -130,6 +143,13 @@ class Command:
             if name == (option.long if dashes == "--" else option.short):
                 return option
         raise self._wrong(f"there is no option {dashes}{name}", near=name)
+
+    def _check(self, option: Option, value: str | None, given: dict[str, list[str]]) -> None:
+        if option.long in given and not option.many:
+            raise self._wrong(f"--{option.long} is given twice")
+        if option.choices and value not in option.choices:
+            choices = ", ".join(option.choices)
+            raise UsageError(f"there is no {option.long} {value!r}", where=f"enforcer {self.name}", hint=f"one of {choices}")
 
     def _wrong(self, what: str, near: str = "") -> UsageError:
         import difflib  # noqa: PLC0415  (only when something is wrong)

@@ -53,7 +53,7 @@ def narrow(policy: Policy, bound: Policy, sections: Mapping[str, Clause]) -> tup
     )
     _check_covers(policy, mounts)
     lost = sorted(_lost(policy, met), key=lambda found: (_line(found.clause.place), found.clause.path, found.what))
-    return met, tuple(Narrowing(found.clause, _bounding(found.section, sections), found.what) for found in lost)
+    return met, tuple(Narrowing(found.clause, bounding(found.section, sections), found.what) for found in lost)
 
 
 def _line(place: str) -> tuple[str, int, int]:
@@ -69,7 +69,7 @@ def _run(policy: Policy, bound: Policy) -> Run:
     return replace(policy.run, root=root, user=user)
 
 
-def _bounding(section: str, sections: Mapping[str, Clause]) -> Clause:
+def bounding(section: str, sections: Mapping[str, Clause]) -> Clause:
     """The clause that speaks of the section, else of what it is part of, else the document."""
     path = section
     while path and path not in sections:

@@ -42,6 +42,7 @@ def resolve(
     ceiling: Profile | None = None,
     command_line: Profile | None = None,
     directory: str = "/",
+    load_ceiling_base: LoadBase | None = None,
 ) -> Resolution:
     """Resolve a profile.
 
@@ -56,6 +57,8 @@ def resolve(
     load_base, read_file: (name or path, the clause that names it) → what it holds; they raise EnforcerError.
     directory: absolute host directory that the profile's relative paths start from, unless `profile.directory` says another;
     a base's and the ceiling's start from their own `directory`.
+    load_ceiling_base: reads the ceiling's bases, where they must not come from a place that the profile's author may write to;
+    `load_base` when it is left out.
     Raises ProfileError.
     """
     bases = _Bases(load_base, read_file)
@@ -68,7 +71,7 @@ def resolve(
     _check_phase(policy)
     if ceiling is None:
         return Resolution(policy, ())
-    bound = policy_of(bases.alone(ceiling, ceiling.directory, (_label(ceiling),)))
+    bound = policy_of(_Bases(load_ceiling_base or load_base, read_file).alone(ceiling, ceiling.directory, (_label(ceiling),)))
     return Resolution(*narrow(policy, bound, ceiling.sections))
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from enforcer.errors import ProfileError
 from enforcer.linux import syscalls
 from enforcer.policy.parse import parse_profile
+from enforcer.policy.profile import Clause
 from enforcer.runtime import plancache, shipped
 
 if TYPE_CHECKING:
-    from enforcer.policy.profile import Clause, Profile
+    from enforcer.policy.profile import Profile
 
 CEILING = "/etc/enforcer/ceiling.yaml"
 SYSTEM = "/etc/enforcer/policies"
@@ -43,6 +44,31 @@ class Library:
     def profile(self, path: str) -> Profile:
         """Read a profile by its path. Raises ProfileError."""
         return self._parse(os.path.abspath(path), self._read(path, f"the profile {path!r}", "", _open(path)), path)
+
+    def named(self, word: str, directory: str) -> Profile:
+        """Read the profile that a person names: by its name ("base/python"), or by a path ("./web.yaml", "web.yaml").
+
+        What could be a name is one, whatever files there are: a file is meant by a suffix, or by a path that begins with "/",
+        "./" or "../". directory: absolute; relative paths start there. Raises ProfileError.
+        """
+        if not is_name(word):
+            return self.profile(os.path.join(directory, word))
+        try:
+            return self.base(word, Clause("", word))
+        except ProfileError as error:
+            if error.where == word and os.path.exists(os.path.join(directory, word)):
+                error.hint = f"to name the file, write ./{word}"
+            raise
+
+    def names(self) -> dict[str, str]:
+        """Return every profile there is, name → path; where two places have one of a name, the first place's counts."""
+        found: dict[str, str] = {}
+        for place in self.places:
+            for path in _walk(place):
+                name = path[len(place) + 1 : -len(SUFFIX)]
+                if _NAME.fullmatch(name):
+                    found.setdefault(name, path)
+        return dict(sorted(found.items()))
 
     def base(self, name: str, clause: Clause) -> Profile:
         """Read the profile that `extends` or `syscalls.base` names. Raises ProfileError at the clause."""
@@ -119,6 +145,19 @@ class Library:
             os.close(descriptor)
         self.dependencies.append(plancache.content_dependency(os.path.abspath(path), content))
         return content
+
+
+def is_name(word: str) -> bool:
+    """Tell whether a word is the name of an installed profile rather than a path."""
+    return _NAME.fullmatch(word) is not None and not word.endswith((SUFFIX, ".yml", ".json"))
+
+
+def _walk(directory: str) -> list[str]:
+    """Every profile's path beneath a directory, without following links below it."""
+    if not os.path.isdir(directory):
+        return []
+    walked = os.walk(directory, onerror=None, followlinks=False)
+    return sorted(f"{above}/{name}" for above, _, names in walked for name in names if name.endswith(SUFFIX))
 
 
 def _open(path: str) -> int | None:

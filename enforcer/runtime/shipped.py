@@ -18,3 +18,8 @@ def policies() -> str:
 def audits() -> str:
     """Return the absolute directory of the shipped checks."""
     return f"{_DATA}/audits"
+
+
+def short(place: str) -> str:
+    """Name a place in a shipped profile as people know it: "base/minimal.yaml:9:7"; any other place as it is."""
+    return place.removeprefix(policies() + "/")
