@@ -113,9 +113,9 @@ def hostile(host: Path) -> dict[str, bytes]:
             + header("x", DIR)
         ),
         "type_changes_file_to_directory": tar(member("a", b"x") + header("a", DIR)),
-        "type_changes_directory_to_link": tar(header("a", DIR) + links("a", target=str(host)) + member("a/x", b"x")),
+        "cve_2025_4138_link_out_over_a_directory": tar(header("a", DIR) + links("a", target=str(host)) + member("a/x", b"x")),
         "type_changes_link_to_file": tar(links("a", target=canary) + member("a", b"x")),
-        "type_changes_link_to_directory": tar(links("a", target=str(host)) + header("a", DIR) + member("a/x", b"x")),
+        "cve_2024_12718_directory_over_a_link_out": tar(links("a", target=str(host)) + header("a", DIR) + member("a/x", b"x")),
         "type_changes_implied_directory_to_link": tar(member("a/b", b"x") + links("a", target=str(host))),
         "file_below_a_file": tar(member("a", b"x") + member("a/b", b"x")),
         "file_below_a_fifo": tar(header("a", FIFO) + member("a/b", b"x")),

@@ -190,6 +190,19 @@ def test_an_index_within_the_index_is_followed_for_this_machine_and_not_for_ever
         get(f"oci:{tmp_path / '0'}", tmp_path, machine="aarch64")
 
 
+def test_cve_2025_62725_annotations_are_never_paths(tmp_path: Path) -> None:
+    files = image(BASE)
+    [named] = json.loads(files["index.json"])["manifests"]
+    document = json.loads(files.pop(f"blobs/sha256/{named['digest'][7:]}"))
+    for layer in (document["config"], *document["layers"]):
+        layer["annotations"] = {"org.opencontainers.image.title": "../../../canary", "io.deis.oras.content.unpack": "true"}
+    manifest = json.dumps(document | {"annotations": {"org.opencontainers.image.title": str(tmp_path / "canary")}}).encode()
+    files[f"blobs/sha256/{sha256(manifest)[7:]}"] = manifest
+    files["index.json"] = _index(descriptor(OCI + "manifest.v1+json", manifest))
+    get("oci:" + write(files, tmp_path / "layout"), tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["layout", "store"]
+
+
 def test_a_symbolic_link_in_a_layout_is_refused(tmp_path: Path) -> None:
     place = write(image(BASE), tmp_path / "layout")
     (tmp_path / "outside").write_bytes((tmp_path / "layout/index.json").read_bytes())
