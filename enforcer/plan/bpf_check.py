@@ -29,12 +29,14 @@ def difference(decided: seccomp.Filter, code: bytes) -> str:
 
     Raises ValueError when the kernel would refuse the filter.
     """
+    says = {abi: seccomp.answers(decided, abi) for abi in (*NUMBERS, None)}
+    rules = {abi: seccomp.numbered(decided.rules, abi) for abi in decided.abis}
     for arch in sorted(set(seccomp.AUDIT_ARCH.values())):
         for nr in sorted(numbers(arch)):
             abi = seccomp.abi_of(decided.native, arch, nr)
-            says = seccomp.answers(decided, abi)
-            for args in sorted(tried(decided, abi, nr)):
-                said, does = says(nr, args), bpf.run(code, bpf.seccomp_data(nr, arch, args))
+            rule = rules[abi].get(nr) if abi in rules else None
+            for args in sorted(tried(rule)):
+                said, does = says[abi](nr, args), bpf.run(code, bpf.seccomp_data(nr, arch, args))
                 if said != does:
                     call = f"call {nr} of {abi or hex(arch)} with ({', '.join(map(hex, args))})"
                     return f"{call}: the policy says {bpf.action_text(said)}, the filter {bpf.action_text(does)}"
@@ -52,13 +54,13 @@ def numbers(arch: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def tried(decided: seccomp.Filter, abi: str | None, nr: int) -> frozenset[Arguments]:
-    """Return the arguments that one call is tried with: () when no condition asks for any.
+def tried(rule: seccomp.Rule | None) -> frozenset[Arguments]:
+    """Return the arguments that a call of this rule is tried with: () when no condition asks for any.
 
     For each match, arguments that satisfy it, and those with one of them moved to a boundary of any condition on it: the value,
     its neighbours, bits of its mask flipped, and bits that only a part of the 64 has. All combinations where they are few.
     """
-    matches = next((rule.matches for rule in decided.rules if (abi, nr) in rule.numbers), ())
+    matches = rule.matches if rule is not None else ()
     conditions = {condition for match in matches for condition in match}
     if not conditions:
         return frozenset({()})

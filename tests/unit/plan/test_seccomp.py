@@ -138,11 +138,11 @@ def test_shipped_filters_decide_exactly_as_their_policy_says(name: str, machine:
     calls = 0
     for arch in ARCHES:
         for nr in sorted(bpf_check.numbers(arch)):
-            says = seccomp.answers(decided, seccomp.abi_of(machine, arch, nr))
-            tried = bpf_check.tried(decided, seccomp.abi_of(machine, arch, nr), nr)
-            calls += len(tried)
-            for args in tried:
-                assert bpf.run(code, bpf.seccomp_data(nr, arch, args)) == says(nr, args), (hex(arch), nr, args)
+            rule = next((rule for rule in decided.rules if (seccomp.abi_of(machine, arch, nr), nr) in rule.numbers), None)
+            for args in bpf_check.tried(rule):
+                calls += 1
+                said = seccomp.evaluate(decided, arch, nr, args)
+                assert bpf.run(code, bpf.seccomp_data(nr, arch, args)) == said, (hex(arch), nr, args)
     assert calls > 3000
 
 
