@@ -34,7 +34,7 @@ class Resolution:
     narrowings: tuple[Narrowing, ...]
 
 
-def resolve(
+def resolve(  # noqa: PLR0913  the profile, its neighbours and where each is read: named, none belongs to another
     profile: Profile,
     *,
     load_base: LoadBase,

@@ -8,6 +8,7 @@ import pytest
 
 from enforcer.policy.canonical import canonical, digest, to_document
 from enforcer.policy.parse import parse_profile
+from enforcer.policy.profile import ArgumentCondition, SyscallGrant
 from tests.unit.policy.test_parse import WHOLE
 from tests.unit.policy.test_resolve import policy
 from tests.unit.policy.test_schema import VALIDATOR
@@ -70,6 +71,15 @@ def test_conditional_system_calls_stand_together() -> None:
             "args": [{"index": 0, "op": "&==", "value": 0, "mask": 6}, {"index": 1, "op": "==", "value": 1}],
         },
     ]
+
+
+def test_one_condition_written_in_two_orders_is_one() -> None:
+    first, second = ArgumentCondition(0, "==", 1), ArgumentCondition(1, "==", 2)
+    grant = SyscallGrant(frozenset({(first, second), (second, first), (first, second, first)}))
+    found = policy("syscalls: {base: none}")
+    found = replace(found, syscalls=replace(found.syscalls, allowed={"bpf": grant}))
+    assert [entry["names"] for entry in to_document(found)["syscalls"]["allow"]] == [["bpf"]]
+    assert to_document(again(found)) == to_document(found)
 
 
 def test_the_digest_does_not_depend_on_how_it_is_written() -> None:

@@ -7,7 +7,7 @@ import pytest
 from enforcer.errors import ProfileError
 from enforcer.policy.compare import covers
 from enforcer.policy.parse import parse_profile
-from enforcer.policy.profile import Clause, Policy, Profile, Run
+from enforcer.policy.profile import ArgumentCondition, Clause, Policy, Profile, Run
 from enforcer.policy.resolve import MAX_DEPTH, Resolution, from_command_line, resolve
 
 BASES = {
@@ -343,3 +343,25 @@ def test_complain_is_bounded_by_the_ceilings_system_calls() -> None:
 def test_a_seccomp_file_is_read_from_the_profiles_directory() -> None:
     error = refusal("syscalls: {base: {file: x.json}}", directory="/srv")
     assert error.what == "no file /srv/x.json"
+
+
+def test_a_seccomp_file_is_a_base() -> None:
+    filters = b"""{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+        {"names": ["read", "bpf"], "action": "SCMP_ACT_ALLOW"},
+        {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]}"""
+    profile = parse("syscalls: {base: {file: x.json}, allow: [write], deny: [bpf]}")
+    result = resolve(profile, load_base=lambda name, _: parse(name), read_file=lambda *_: filters, directory="/srv")
+    assert names(result.policy) == {"read", "write", "socket"}
+    assert result.policy.syscalls.allowed["socket"].matches == {(ArgumentCondition(0, "==", 1),)}
+
+
+def test_the_ceilings_bases_come_from_their_own_place() -> None:
+    bases = {True: "syscalls: {base: none, allow: [bpf]}", False: "syscalls: {base: none, allow: [read, bpf]}"}
+    result = resolve(
+        parse(""),
+        load_base=lambda name, _: parse(bases[False], name),
+        load_ceiling_base=lambda name, _: parse(bases[True], name),
+        read_file=no_file,
+        ceiling=parse("", "ceiling.yaml"),
+    )
+    assert names(result.policy) == {"bpf"}
