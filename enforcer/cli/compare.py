@@ -12,6 +12,7 @@ from enforcer.errors import UsageError
 from enforcer.policy import canonical
 from enforcer.policy.compare import covers
 from enforcer.policy.narrow import bounding
+from enforcer.policy.profile import BUILT_IN
 from enforcer.policy.resolve import resolve
 from enforcer.runtime import shipped
 from enforcer.runtime.profiles import Library
@@ -97,15 +98,15 @@ def _text(a: Side, b: Side, ceiling: Profile | None, found: tuple[Counterexample
         return [f"{b.word} grants {said} ({under})"]
     lines = [f"{b.word} grants more than {a.word} ({under}). In each of these sections, for example:"]
     for one in found:
-        granted = f"{one.clause.path or one.section} at {shipped.short(one.clause.place)}"
-        lines += [
-            "",
-            one.section,
-            f"  {one.what}",
-            f"  granted by {b.word}: {granted}",
-            f"  refused by {a.word}: {_refusal(a, one)}",
-        ]
+        lines += ["", one.section, f"  {one.what}", f"  granted by {b.word}: {_grant(one)}"]
+        lines += [f"  refused by {a.word}: {_refusal(a, one)}"]
     return lines
+
+
+def _grant(example: Counterexample) -> str:
+    clause = example.clause
+    path = clause.path or example.section
+    return f"{path}, which it leaves unsaid" if clause.place == BUILT_IN else f"{path} at {shipped.short(clause.place)}"
 
 
 def _refusal(a: Side, example: Counterexample) -> str:
