@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from enforcer.errors import HostError, PlanError
-from enforcer.image import accounts, find, stack
+from enforcer.image import accounts, find
 from enforcer.linux import probe
 from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
@@ -101,6 +101,7 @@ def resolve_profile(profile: Profile, library: profiles.Library, request: Reques
     return resolve(
         profile,
         load_base=library.base,
+        load_ceiling_base=library.ceiling_base,
         read_file=library.file,
         ceiling=library.ceiling(),
         command_line=extra,
@@ -202,7 +203,7 @@ def _subject(request: Request, image: Image, policy: Policy) -> Subject:
         ),
         user=(uid, gid),
         groups=groups,
-        home=_home(image, uid),
+        home=accounts.image_home(image.layers, uid),
         device_rules=tuple(map(_device, sorted(policy.filesystem.devices, key=lambda device: device.path))),
         command=request.command,
         terminal=request.terminal,
@@ -214,14 +215,6 @@ def _user(image: Image, policy: Policy) -> tuple[int, int, tuple[int, ...]]:
         return accounts.image_user(image.layers, image.config.user)
     uid, _, gid = policy.run.user.partition(":")
     return int(uid), int(gid), ()
-
-
-def _home(image: Image, uid: int) -> str:
-    for line in stack.read_file(image.layers, "etc/passwd", 1 << 20).decode("utf-8", "replace").splitlines():
-        fields = line.split(":")
-        if len(fields) > 5 and fields[2] == str(uid) and fields[5].startswith("/"):  # noqa: PLR2004  (passwd(5))
-            return fields[5]
-    return "/"
 
 
 def _kinds(filesystem: Filesystem) -> Mapping[str, str]:

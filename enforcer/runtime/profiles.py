@@ -72,9 +72,16 @@ class Library:
 
     def base(self, name: str, clause: Clause) -> Profile:
         """Read the profile that `extends` or `syscalls.base` names. Raises ProfileError at the clause."""
+        return self._base(name, clause, self.places)
+
+    def ceiling_base(self, name: str, clause: Clause) -> Profile:
+        """Read a base of the ceiling: never from a place that the caller may write to. Raises ProfileError."""
+        return self._base(name, clause, [place for place in self.places if place in (SYSTEM, shipped.policies())])
+
+    def _base(self, name: str, clause: Clause, places: list[str]) -> Profile:
         if _NAME.fullmatch(name) is None:
             raise ProfileError(f"{name!r} is no name of a profile", where=clause.place, hint="write it like base/python")
-        for place in self.places:
+        for place in places:
             descriptor = _open_beneath(place, name + SUFFIX)
             path = f"{place}/{name}{SUFFIX}"
             if descriptor is None:
@@ -84,7 +91,7 @@ class Library:
         raise ProfileError(
             f"there is no profile {name!r}",
             where=clause.place,
-            why="looked in " + ", ".join(self.places),
+            why="looked in " + ", ".join(places),
             hint="enforcer policy list shows those there are",
         )
 
