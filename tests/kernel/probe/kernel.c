@@ -119,8 +119,8 @@ static void step_ptrace_me(const struct attempt *attempt) {
 }
 
 static void step_ptrace_pid(const struct attempt *attempt) {
-    pid_t pid = attempt->a ? (pid_t)attempt->a : getppid();
-    if (pid == 1 && (getpid() == 1 || getppid() == 1)) unsure("the probe itself is process 1");
+    pid_t pid = attempt->a ? (pid_t)attempt->a : probe_pid;
+    if (pid == 1 && (getpid() == 1 || probe_pid == 1)) unsure("the probe itself is process 1");
     if (ptrace(PTRACE_SEIZE, pid, NULL, NULL)) refused("PTRACE_SEIZE");
     ptrace(PTRACE_DETACH, pid, NULL, NULL);
     reached("seized %d", pid);
@@ -132,7 +132,7 @@ static void step_vm_read(const struct attempt *attempt) {
     pid_t child = attempt->a ? 0 : sleeping_child();
     struct iovec local = {got, sizeof got}, remote = {word, sizeof word};
     if (child) judge_with(child, process_vm_readv(child, &local, 1, &remote, 1, 0), "process_vm_readv of a child");
-    if (attempt->a == 1 && (getpid() == 1 || getppid() == 1)) unsure("the probe itself is process 1");
+    if (attempt->a == 1 && (getpid() == 1 || probe_pid == 1)) unsure("the probe itself is process 1");
     remote.iov_base = (void *)16; /* never mapped: EFAULT says that the access itself was allowed */
     long answer = process_vm_readv((pid_t)attempt->a, &local, 1, &remote, 1, 0);
     if (answer < 0 && errno == EFAULT) reached("allowed to read process %ld", attempt->a);

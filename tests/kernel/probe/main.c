@@ -25,6 +25,7 @@ enum { ALARM_SECONDS = 3, HEAVY_SECONDS = 20, SETTLE_ROUNDS = 50 };
 
 struct settings settings;
 struct outcome *outcome;
+pid_t probe_pid;
 
 #define ENTRY(name) {name##_attempts, &name##_attempts_count}
 static const struct {
@@ -253,6 +254,7 @@ int main(int count, char **arguments) {
         if (used == 0) return fprintf(stderr, "probe: what is %s?\n", *at), 2;
         at += used;
     }
+    probe_pid = getpid();
     outcome = mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED) return perror("probe: mmap"), 1;
     if (!settings.list) find_footing();

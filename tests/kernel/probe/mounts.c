@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h> /* not sys/mount.h: the two define the same names */
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +49,31 @@ static void step_overlay(const struct attempt *attempt) {
     judge_mount(mount("overlay", target(), "overlay", 0, "lowerdir=/proc:/"), "overlay");
 }
 
+/* Whether the path is the directory or lies below it. */
+static bool below(const char *path, const char *directory) {
+    size_t length = strlen(directory);
+    return !strcmp(directory, "/") || (!strncmp(path, directory, length) && (!path[length] || path[length] == '/'));
+}
+
+/* The flags of the last mount at or above the path, as the mount table names them. */
+static unsigned long listed_flags(const char *path) {
+    FILE *table = setmntent("/proc/self/mounts", "re");
+    unsigned long flags = 0;
+    size_t longest = 0;
+    if (!table) return 0;
+    for (struct mntent *entry; (entry = getmntent(table));) {
+        if (!below(path, entry->mnt_dir) || strlen(entry->mnt_dir) < longest) continue;
+        longest = strlen(entry->mnt_dir);
+        flags = (hasmntopt(entry, "ro") ? 1u : 0u) | (hasmntopt(entry, "nosuid") ? 2u : 0u) |
+                (hasmntopt(entry, "nodev") ? 4u : 0u) | (hasmntopt(entry, "noexec") ? 8u : 0u);
+    }
+    endmntent(table);
+    return flags;
+}
+
 static unsigned long present_flags(const char *path) {
     struct statvfs fs;
-    if (statvfs(path, &fs)) return 0;
+    if (statvfs(path, &fs)) return listed_flags(path); /* a filter may refuse statfs(2) */
     return (fs.f_flag & ST_RDONLY ? 1u : 0u) | (fs.f_flag & ST_NOSUID ? 2u : 0u) | (fs.f_flag & ST_NODEV ? 4u : 0u) |
            (fs.f_flag & ST_NOEXEC ? 8u : 0u) | (fs.f_flag & ST_NOATIME ? 1024u : 0u) | (fs.f_flag & ST_RELATIME ? 1u << 21 : 0u);
 }

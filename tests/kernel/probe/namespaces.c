@@ -33,7 +33,7 @@ static void step_setns(const struct attempt *attempt) {
 }
 
 static void step_setns_pidfd(const struct attempt *attempt) {
-    int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    int fd = (int)syscall(SYS_pidfd_open, probe_pid, 0);
     if (fd < 0) refused("pidfd_open");
     judge(setns(fd, (int)attempt->a), "setns by pidfd");
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum flag {
     OUTSIDE = 1, /* where it reaches, it touches something the container does not own: never in a control run */
@@ -55,6 +56,7 @@ struct settings {
 
 extern struct settings settings;
 extern struct outcome *outcome; /* shared with the parent */
+extern pid_t probe_pid;         /* the probe itself, parent of every attempt: a filter may refuse getppid(2) */
 
 _Noreturn void reached(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void refused(const char *format, ...) __attribute__((format(printf, 1, 2)));

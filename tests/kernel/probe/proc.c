@@ -28,7 +28,7 @@ static void step_other_process(const struct attempt *attempt) {
     if (!proc) refused("opendir /proc");
     for (struct dirent *entry; (entry = readdir(proc));) {
         int pid = atoi(entry->d_name);
-        if (pid <= 0 || pid == getpid() || pid == getppid()) continue;
+        if (pid <= 0 || pid == getpid() || pid == probe_pid) continue;
         seen++;
         snprintf(path, sizeof path, "/proc/%d/%s", pid, attempt->path);
         int fd = open(path, (int)attempt->a | O_CLOEXEC | O_NONBLOCK);
@@ -41,7 +41,7 @@ static void step_other_process(const struct attempt *attempt) {
 
 static void step_pid1_link(const struct attempt *attempt) {
     char target[300];
-    if (getpid() == 1 || getppid() == 1) unsure("the probe itself is process 1");
+    if (getpid() == 1 || probe_pid == 1) unsure("the probe itself is process 1");
     ssize_t length = readlink(attempt->path, target, sizeof target - 1);
     if (length < 0) refused("readlink");
     target[length] = 0;

@@ -19,7 +19,7 @@ extern char **environ;
 
 enum { PID_SCAN = 33000, BLOCK = 1 << 16 };
 
-static bool ours(pid_t pid) { return pid == getpid() || pid == getppid() || pid == 1; }
+static bool ours(pid_t pid) { return pid == getpid() || pid == probe_pid || pid == 1; }
 
 static void step_env_canary(const struct attempt *attempt) {
     (void)attempt;
@@ -69,7 +69,7 @@ static void step_canary_elsewhere(const struct attempt *attempt) {
     if (!proc) refused("opendir /proc");
     for (struct dirent *entry; (entry = readdir(proc));) {
         int pid = atoi(entry->d_name);
-        if (pid <= 0 || pid == getpid() || pid == getppid()) continue; /* its own command line names the canary */
+        if (pid <= 0 || pid == getpid() || pid == probe_pid) continue; /* its own command line names the canary */
         snprintf(path, sizeof path, "/proc/%d/%s", pid, attempt->path);
         if (holds_canary(path, &name)) reached("%s in %s", name, path);
     }
@@ -107,7 +107,7 @@ static void step_signal_scan(const struct attempt *attempt) {
 
 static void step_signal_pid1(const struct attempt *attempt) {
     (void)attempt;
-    if (getppid() == 1) unsure("the probe itself is process 1");
+    if (probe_pid == 1) unsure("the probe itself is process 1");
     judge(kill(1, 0), "signal to process 1");
 }
 
@@ -124,21 +124,21 @@ static void step_host_pid(const struct attempt *attempt) {
 static void step_prlimit_pid1(const struct attempt *attempt) {
     struct rlimit limit;
     (void)attempt;
-    if (getppid() == 1) unsure("the probe itself is process 1");
+    if (probe_pid == 1) unsure("the probe itself is process 1");
     judge(syscall(SYS_prlimit64, 1, RLIMIT_NOFILE, NULL, &limit), "prlimit of process 1");
 }
 
 static void step_affinity_pid1(const struct attempt *attempt) {
     unsigned long mask[16];
     (void)attempt;
-    if (getppid() == 1) unsure("the probe itself is process 1");
+    if (probe_pid == 1) unsure("the probe itself is process 1");
     long size = syscall(SYS_sched_getaffinity, 1, sizeof mask, mask);
     judge(size < 0 ? size : syscall(SYS_sched_setaffinity, 1, size, mask), "the same affinity for process 1");
 }
 
 static void step_session(const struct attempt *attempt) {
     (void)attempt;
-    pid_t session = getsid(getppid()), group = getpgid(getppid());
+    pid_t session = getsid(probe_pid), group = getpgid(probe_pid);
     if (session == 0) reached("the session's leader is outside");
     if (group == 0) reached("the process group's leader is outside");
     if (session < 0) refused("getsid");
