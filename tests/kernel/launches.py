@@ -27,7 +27,7 @@ from enforcer.linux import syscalls
 from enforcer.oci.syscalls import NUMBERS
 from enforcer.plan import encoder
 from enforcer.plan.encoding import PSEUDO_CALLS, Program
-from enforcer.runtime import launcher
+from enforcer.runtime import launcher, state
 from enforcer.runtime.record import Record, decode
 
 if TYPE_CHECKING:
@@ -286,6 +286,8 @@ def main() -> None:
                 os.rmdir(path)
         job.setdefault("command", question["request"]["command"])
         answers.append(launch(steps, record, job, look=question.get("look", False)))
+    place = state.claim(f"{record.one('state')}/containers", 1 << 10, "")  # the next command puts right what the killed left
+    place.release()
     json.dump({"steps": [describe(step) for step in steps], "answers": answers}, sys.stdout)
 
 

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 ENFORCER = REPOSITORY / "bin" / "enforcer"
 PAYLOADS = Path(__file__).parent / "payloads"
 APPLETS = (
-    "sh id cat ls ps sleep true false stat touch mkdir rm echo env grep head hostname kill wc stty printf tty dd readlink nc seq"
+    "sh id cat ls ps sleep true false stat touch mkdir rm echo env grep head hostname kill wc stty printf tty dd readlink seq"
 ).split()
 NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "cgroup", "time")
 NUMBER = NUMBERS[os.uname().machine]

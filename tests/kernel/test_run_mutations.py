@@ -180,7 +180,7 @@ def test_the_launches_see_what_there_is_to_see(scene: Scene) -> None:
     answer = scene.site.launches(scene.everything(), *scene.words(), jobs=[{}], look=True)["answers"][0]
     seen = answer["out"].replace(":\t", " ").splitlines()
     expected = (
-        "canary key -ENOKEY", "ungranted call -EPERM", "session inside", "terminal -ENXIO", "descriptors 0 1 2 ",
+        "canary-key -ENOKEY", "ungranted-call -EPERM", "session inside", "terminal -ENXIO", "descriptors 0 1 2 ",
         "securebits 239",
         "status.SigIgn 0000000000000000", "status.SigBlk 0000000000000000", "status.NoNewPrivs 1", "status.Umask 0022",
         "status.CapPrm 0000000000000001", "w:/data/file -EROFS", "c:/etc -EACCES", "x:/private/true -EACCES", "forks 11",

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,8 +138,8 @@ static void look_process(void) {
     printf("securebits %d\n", prctl(PR_GET_SECUREBITS));
     printf("session %s\n", getsid(0) > 0 ? "inside" : "outside");
     say("", "terminal", open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC));
-    say("", "canary key", syscall(SYS_keyctl, 10 /* KEYCTL_SEARCH */, -3, "user", "enforcer-canary", 0) < 0 ? -1 : 0);
-    say("", "ungranted call", syscall(SYS_bpf, 0, NULL, 0));
+    say("", "canary-key", syscall(SYS_keyctl, 10 /* KEYCTL_SEARCH */, -3, "user", "enforcer-canary", 0) < 0 ? -1 : 0);
+    say("", "ungranted-call", syscall(SYS_bpf, 0, NULL, 0));
     for (int resource = 0; resource < 16; resource++) {
         struct rlimit limit;
         if (!getrlimit(resource, &limit)) printf("limit.%d %ld %ld\n", resource, (long)limit.rlim_cur, (long)limit.rlim_max);
@@ -177,7 +178,7 @@ static void look_proc(void) {
         } else if (entry->d_name[0] != '.') printf("proc.%s there\n", entry->d_name);
     }
     if (directory) closedir(directory);
-    printf("processes %d\npid 1 %s\n", processes, first ? "seen" : "hidden");
+    printf("processes %d\npid1 %s\n", processes, first ? "seen" : "hidden");
 }
 
 static void look_network(void) {
@@ -190,10 +191,12 @@ static void look_network(void) {
     say("", "loopback", connect(client, (struct sockaddr *)&address, sizeof address));
     close(client);
     close(server);
-    DIR *interfaces = opendir("/proc/self/net/dev_snmp6");
-    for (struct dirent *entry; interfaces && (entry = readdir(interfaces));)
-        if (entry->d_name[0] != '.') printf("interface.%s there\n", entry->d_name);
-    if (interfaces) closedir(interfaces);
+    int any = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int index = 1; index < 256; index++) {
+        struct ifreq request = {.ifr_ifindex = index};
+        if (!ioctl(any, SIOCGIFNAME, &request)) printf("interface.%s there\n", request.ifr_name);
+    }
+    close(any);
 }
 
 static int in_child(long (*action)(long), long value) {
