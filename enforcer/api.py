@@ -15,7 +15,6 @@ from enforcer.linux import probe
 from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
 from enforcer.plan import cgroups, encoder, host, seccomp, userns
-from enforcer.plan.cgroup_devices import DeviceRule
 from enforcer.plan.compile import Plan, compile_plan, enforce
 from enforcer.plan.mounts import Sources
 from enforcer.plan.subject import Subject
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from enforcer.image.find import Image
+    from enforcer.plan.cgroup_devices import DeviceRule
     from enforcer.plan.host import Enforcement, HostFacts
     from enforcer.policy.profile import Filesystem, Mount, Policy, Profile
 
@@ -204,7 +204,7 @@ def _subject(request: Request, image: Image, policy: Policy) -> Subject:
         user=(uid, gid),
         groups=groups,
         home=accounts.image_home(image.layers, uid),
-        device_rules=tuple(map(_device, sorted(policy.filesystem.devices, key=lambda device: device.path))),
+        device_rules=_device_rules(policy.filesystem),
         command=request.command,
         terminal=request.terminal,
     )
@@ -222,16 +222,15 @@ def _kinds(filesystem: Filesystem) -> Mapping[str, str]:
     return {source: "directory" if os.path.isdir(source) else "file" for source in binds}
 
 
-def _device(device: object) -> DeviceRule:
-    path, clause = device.path, device.clause  # type: ignore[attr-defined]
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise PlanError(f"the device {path} is not there: {error.strerror}", where=clause.place) from error
-    kind = {0o020000: "c", 0o060000: "b"}.get(status.st_mode & 0o170000)
-    if kind is None:
-        raise PlanError(f"{path} is not a device", where=clause.place, hint="remove it from filesystem.devices")
-    return DeviceRule("c" if kind == "c" else "b", os.major(status.st_rdev), os.minor(status.st_rdev))
+def _device_rules(filesystem: Filesystem) -> tuple[DeviceRule, ...]:
+    """Look up the numbers of the granted nodes. Raises PlanError at the clause of one that is not there, or no device."""
+    rules: list[DeviceRule] = []
+    for device in sorted(filesystem.devices, key=lambda one: one.path):
+        try:
+            rules += probe.device_rules([device.path])
+        except HostError as error:
+            raise PlanError(error.what, where=device.clause.place, why=error.why, hint=error.hint) from error
+    return tuple(rules)
 
 
 def _record(prepared: Prepared, plan: Plan, program: bytes, request: Request) -> Record:

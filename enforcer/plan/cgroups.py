@@ -17,6 +17,8 @@ from enforcer.plan.step import Packed, Ref, Slot, Step, Text
 from enforcer.policy.profile import Clause
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from enforcer.plan.host import HostFacts
     from enforcer.policy.profile import Device, Resources
 
@@ -105,7 +107,7 @@ def attach(resources: Resources, facts: HostFacts) -> tuple[Step, ...]:
     entering = tuple(
         step
         for directory, clause in groups.items()
-        for step in _write(_path(directory, "cgroup.procs"), pid, clause, "init enters its control group")
+        for step in _write(_path(directory, "cgroup.procs"), [pid], clause, "init enters its control group")
     )
     opened = groups and _is_v2(facts)
     return (*entering, Step("launcher", "close", (Ref("cgroup"),), "resources")) if opened else entering
@@ -156,8 +158,8 @@ def _before_v1(resources: Resources, rules: tuple[DeviceRule, ...], facts: HostF
             limits += _put(at, "cpu.cfs_period_us", str(period), clause) + _put(at, "cpu.cfs_quota_us", str(quota), clause)
         else:
             limits += _put(at, "devices.deny", "a", clause)
-            for rule in rules:
-                limits += _put(at, "devices.allow", _rule_v1(rule), clause)
+            allowed = [_rule_v1(rule).encode() for rule in rules]
+            limits += _write(_path(at, "devices.allow"), allowed, clause, "the devices that can be opened")
     return made + limits
 
 
@@ -184,7 +186,7 @@ def _before_v2(resources: Resources, rules: tuple[DeviceRule, ...], facts: HostF
     if controllers:
         words = " ".join(f"+{name}" for name in controllers).encode()
         path = Text((f"{at}/cgroup.subtree_control".encode(),))
-        result += _write(path, words, "resources", "pass the controllers on to the container's group")
+        result += _write(path, [words], "resources", "pass the controllers on to the container's group")
     result += (_make(at, "resources"),)
     if "memory" in needed:
         result += _put(at, "memory.max", str(resources.memory), needed["memory"])
@@ -232,17 +234,19 @@ def _make(parent: str, clause: str) -> Step:
 
 
 def _put(parent: str, file: str, value: str, clause: str, *, optional: bool = False) -> tuple[Step, ...]:
-    return _write(_path(parent, file), value.encode(), clause, f"{file} = {value}", optional=optional)
+    return _write(_path(parent, file), [value.encode()], clause, f"{file} = {value}", optional=optional)
 
 
-def _write(path: Text, content: bytes | Text, clause: str, note: str, *, optional: bool = False) -> tuple[Step, ...]:
-    """Open, write once, close. Optional: a file that is absent is passed over."""
+def _write(
+    path: Text, contents: Sequence[bytes | Text], clause: str, note: str, *, optional: bool = False
+) -> tuple[Step, ...]:
+    """Open, write each content whole, close. Optional: a file that is absent is passed over."""
     name = "cgroup file"
-    size = len(content) if isinstance(content, bytes) else PID_WIDTH
+    sizes = [(content, len(content) if isinstance(content, bytes) else PID_WIDTH) for content in contents]
     needs, absent = ((name,), ("ENOENT",)) if optional else ((), ())
     return (
         Step("launcher", "openat", (AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0), clause, result=name, tolerate=absent, note=note),
-        Step("launcher", "write", (Ref(name), content, size), clause, needs=needs, expect=size, note=note),
+        *(Step("launcher", "write", (Ref(name), content, size), clause, needs=needs, expect=size) for content, size in sizes),
         Step("launcher", "close", (Ref(name),), clause, needs=needs),
     )
 

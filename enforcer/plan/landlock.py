@@ -85,7 +85,8 @@ def build(filesystem: Filesystem, devices: list[str], abi: int) -> tuple[Step, .
     for path, word in rights(filesystem.paths).items():
         steps += _rule(path, word & handled(abi))
     for path in ("/proc", "/dev/pts", *(f"/dev/{name}" for name in devices)):
-        steps += _rule(path, (_READ if path == "/proc" else _DEVICE | READ_DIR) & handled(abi))
+        word = _READ if path == "/proc" else _DEVICE | (READ_DIR if path == "/dev/pts" else 0)
+        steps += _rule(path, word & handled(abi))
     return tuple(steps)
 
 

@@ -5,6 +5,7 @@ On the launch path. Nothing here decides what is allowed: the program does.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -53,6 +54,7 @@ def launch(program: encoding.Program, plan: Record, options: Options, system: Ca
     plan: what goes with the program (see `api.plan_record`). system: makes a system call; tests inject faults here.
     Raises LaunchError when the payload was not started: nothing of it is left then. Raises HostError when there is no place.
     """
+    gc.disable()  # nothing here makes cycles, and a collection in init would copy every page it looks at
     supervisor.keep_children()
     identity = os.urandom(32).hex()
     name = options.name or f"{plan.one('profile')}-{identity[:12]}"

@@ -22,6 +22,7 @@ open(report, "w").write(" ".join(sys.modules))
 # The modules beyond those of `python3 -I -S -c pass`. A new one has to be worth its milliseconds to every launch.
 VERSION = """
     __future__ enforcer enforcer.cli enforcer.cli.main enforcer.errors
+    _collections_abc _stat genericpath os os.path posixpath stat
 """.split()
 RUN = """
     __future__ enforcer enforcer.cli enforcer.cli.main enforcer.cli.options enforcer.cli.run enforcer.errors enforcer.linux
@@ -29,8 +30,8 @@ RUN = """
     enforcer.plan.encoding enforcer.runtime enforcer.runtime.channel enforcer.runtime.init enforcer.runtime.launcher
     enforcer.runtime.paths enforcer.runtime.plancache enforcer.runtime.record enforcer.runtime.state enforcer.runtime.streams
     enforcer.runtime.supervisor
-    _collections_abc _ctypes _sha2 _sha256 _stat _struct ctypes ctypes._endian fcntl genericpath importlib os posixpath select
-    stat struct types warnings importlib._bootstrap importlib._bootstrap_external os.path
+    _collections_abc _ctypes _sha2 _sha256 _stat _struct ctypes ctypes._endian fcntl genericpath os posixpath select
+    stat struct time types os.path
 """.split()
 EMPTY = "profile: enforcer/v1\nname: empty\n"
 

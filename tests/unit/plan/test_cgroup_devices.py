@@ -66,7 +66,7 @@ def test_the_program_decides_as_the_rules_say(
         ("c", 1, 3, True),
         ("c", 5, 2, True),
         ("c", 136, 7, True),
-        ("c", 143, 0, True),
+        ("c", 143, 0, False),
         ("c", 1, 1, False),
         ("c", 1, 11, False),
         ("b", 1, 3, False),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -50,12 +49,16 @@ def shown(text: object) -> str:
 def writes(steps: tuple[Step, ...]) -> dict[str, list[object]]:
     """File → what is written to it, checking that each is opened, written and closed."""
     found: dict[str, list[object]] = {}
-    for opening, writing, closing in zip(steps, steps[1:], steps[2:], strict=False):
-        if opening.call == "openat" and writing.call == "write":
-            assert closing.call == "close"
-            assert writing.args[0] == closing.args[0] == Ref(opening.result)
-            assert writing.expect == writing.args[2]
-            found.setdefault(shown(opening.args[1]), []).append(writing.args[1])
+    path, name = "", ""
+    for step in steps:
+        if step.call == "openat":
+            path, name = shown(step.args[1]), step.result
+        elif step.call == "write":
+            assert step.args[0] == Ref(name)
+            assert step.expect == step.args[2]
+            found.setdefault(path, []).append(step.args[1])
+        elif step.call == "close" and step.args[0] == Ref(name):
+            name = ""
     return found
 
 
@@ -81,16 +84,17 @@ def test_only_what_depends_on_the_kernels_configuration_may_be_absent() -> None:
 
 def test_v1_devices_are_refused_before_some_are_allowed() -> None:
     steps = cgroups.before(NONE, (TUN,), V1)
-    files = [
-        (shown(step.args[1]).rpartition("/")[2], following.args[1])
-        for step, following in itertools.pairwise(steps)
-        if step.call == "openat"
-    ]
-    assert files[0] == ("devices.deny", b"a")
-    allowed = [content for name, content in files[1:] if name == "devices.allow"]
-    assert len(allowed) == len(files) - 1
-    assert b"c 1:3 rwm" in allowed
-    assert b"c 136:* rwm" in allowed
+    files: list[tuple[str, list[object]]] = []
+    for step in steps:
+        if step.call == "openat":
+            files.append((shown(step.args[1]).rpartition("/")[2], []))
+        elif step.call == "write":
+            files[-1][1].append(step.args[1])
+    assert files[0] == ("devices.deny", [b"a"])
+    name, allowed = files[1]
+    assert (name, len(files)) == ("devices.allow", 2)
+    assert b"c 1:3 rw" in allowed
+    assert b"c 136:* rw" in allowed
     assert allowed[-1] == b"c 10:200 rw"
 
 
