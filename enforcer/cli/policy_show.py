@@ -85,7 +85,7 @@ def _document(profile: Profile, resolution: Resolution, about: dict[str, str]) -
 
 def _text(profile: Profile, resolution: Resolution, about: dict[str, str]) -> list[str]:
     lines = [f"# {profile.source} with its bases, {canonical.digest(resolution.policy)}"]
-    lines += [f"# for the {name} {value}" for name, value in about.items()]
+    lines += [f"# {name} {value}" for name, value in about.items()]
     for one in resolution.narrowings:
         bound = f"{one.bounded_by.path} at {one.bounded_by.place}"
         lines.append(f"# refused by the site's ceiling ({bound}): {one.what}, granted at {one.granted.place}")
