@@ -89,8 +89,9 @@ def interactive_shell(shell: str, place: Path) -> object:
     if shell == "bash":
         opened.answer(f"bind 'set enable-bracketed-paste off'; source {place}/script; echo rea''dy\r", "ready")
     else:
-        start = f"bindkey -e; unset zle_bracketed_paste; fpath=({place} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\r"
-        opened.answer(start, "ready")
+        keys = "bindkey -e; unset zle_bracketed_paste; unsetopt auto_remove_slash"
+        load = f"fpath=({place} $fpath); autoload -U compinit; compinit -u -D"
+        opened.answer(f"{keys}; {load}; echo rea''dy\r", "ready")
     yield opened
     opened.end()
 
