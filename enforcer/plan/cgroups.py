@@ -237,9 +237,7 @@ def _put(parent: str, file: str, value: str, clause: str, *, optional: bool = Fa
     return _write(_path(parent, file), [value.encode()], clause, f"{file} = {value}", optional=optional)
 
 
-def _write(
-    path: Text, contents: Sequence[bytes | Text], clause: str, note: str, *, optional: bool = False
-) -> tuple[Step, ...]:
+def _write(path: Text, contents: Sequence[bytes | Text], clause: str, note: str, *, optional: bool = False) -> tuple[Step, ...]:
     """Open, write each content whole, close. Optional: a file that is absent is passed over."""
     name = "cgroup file"
     sizes = [(content, len(content) if isinstance(content, bytes) else PID_WIDTH) for content in contents]

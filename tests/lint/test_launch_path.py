@@ -25,7 +25,7 @@ VERSION = """
     _collections_abc _stat genericpath os os.path posixpath stat
 """.split()
 RUN = """
-    __future__ enforcer enforcer.cli enforcer.cli.main enforcer.cli.options enforcer.cli.run enforcer.errors enforcer.linux
+    __future__ gc enforcer enforcer.cli enforcer.cli.main enforcer.cli.options enforcer.cli.run enforcer.errors enforcer.linux
     enforcer.linux.cgroups enforcer.linux.executor enforcer.linux.spawn enforcer.linux.syscalls enforcer.plan
     enforcer.plan.encoding enforcer.runtime enforcer.runtime.channel enforcer.runtime.init enforcer.runtime.launcher
     enforcer.runtime.paths enforcer.runtime.plancache enforcer.runtime.record enforcer.runtime.state enforcer.runtime.streams
