@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from enforcer import api
 from enforcer.cli.options import POLICY_OPTIONS, Command, Option
+from enforcer.cli.plan_text import explained, text
+from enforcer.cli.plan_words import line
 from enforcer.errors import UsageError
-from enforcer.plan.step import Filter, Packed, Ref, Slot, Step, Strings, Text
+from enforcer.plan.step import Filter, Packed, Ref, Slot, Strings, Text
 
 if TYPE_CHECKING:
     from enforcer.cli.options import Parsed
@@ -66,8 +69,9 @@ def show(given: Parsed, kind: str, *, explain: bool) -> int:
     """Print the plan; 0, or an error when it would refuse to run."""
     asked = request(given)
     prepared = api.prepare(asked)
-    for narrowing in prepared.resolution.narrowings:
-        print(f"# {narrowing.granted.place}: {narrowing.what} (bounded by {narrowing.bounded_by.place})")
+    for one in prepared.resolution.narrowings:
+        bound = f"{one.bounded_by.path} at {one.bounded_by.place}"
+        sys.stderr.write(f"enforcer: {one.granted.place}: the ceiling refuses {one.what} ({bound})\n")
     plan = api.make_plan(prepared, asked)
     if kind == "oci":
         print(json.dumps(plan.config, indent=2))
@@ -90,75 +94,40 @@ def document(plan: Plan) -> dict[str, object]:
         ],
         "steps": [
             {
+                "step": number,
                 "where": step.where,
                 "call": step.call,
-                "args": [_arg(arg) for arg in step.args],
+                "args": [_typed(arg) for arg in step.args],
+                "words": line(step),
                 "clause": step.clause,
                 "result": step.result,
+                "tolerate": list(step.tolerate),
+                "needs": list(step.needs),
                 "note": step.note,
             }
-            for step in plan.steps
+            for number, step in enumerate(plan.steps, 1)
         ],
         "config": plan.config,
     }
 
 
-def text(plan: Plan) -> str:
-    """Return the plan for a person: verdicts first, then the steps in order."""
-    lines = [f"image    {plan.subject.reference}", f"digest   {plan.subject.digest}", f"profile  {plan.policy.name}", ""]
-    lines += [f"  {one.verdict:10} {one.path:28} {one.by}  [{one.place}]" for one in plan.enforcements]
-    lines += ["", f"{len(plan.steps)} steps:"]
-    width = len(str(len(plan.steps)))
-    lines += [f"{number:{width}} {line(step)}" for number, step in enumerate(plan.steps, 1)]
-    return "\n".join(lines)
-
-
-def explained(plan: Plan) -> str:
-    """Return for each clause what enforces it and by which steps; steps of no clause come last."""
-    lines = []
-    numbered = list(enumerate(plan.steps, 1))
-    named = set()
-    for one in plan.enforcements:
-        steps = [(number, step) for number, step in numbered if step.clause == one.path]
-        named |= {number for number, _ in steps}
-        lines.append(f"{one.path}  [{one.place}]  {one.verdict}: {one.by}")
-        lines += [f"    {number:4} {line(step)}" for number, step in steps]
-    rest = [(number, step) for number, step in numbered if number not in named]
-    lines += ["what every container gets"] + [f"    {number:4} {line(step)}" for number, step in rest]
-    return "\n".join(lines)
-
-
-def line(step: Step) -> str:
-    """Return one step as strace would print it, with its clause."""
-    args = ", ".join(_arg(arg) for arg in step.args)
-    result = f" = ${step.result}" if step.result else ""
-    note = f"  # {step.note}" if step.note else ""
-    return f"{step.where:8} {step.call}({args}){result}  [{step.clause}]{note}"
-
-
-def _arg(arg: Arg) -> str:  # noqa: PLR0911  (one line a kind)
+def _typed(arg: Arg) -> object:  # noqa: PLR0911  (one line a kind)
+    """Write an argument so that a program can tell what it is: a number, or an object with one key that names the kind."""
     match arg:
         case int():
-            return str(arg) if -(1 << 12) < arg < 1 << 12 else hex(arg)
+            return arg
         case bytes():
-            return _bytes(arg)
+            return {"bytes": arg.hex()}
         case Ref(name):
-            return f"${name}"
+            return {"result": name}
         case Slot(name):
-            return f"<{name}>"
+            return {"slot": name}
         case Text(parts):
-            return "".join(_bytes(part).strip('"') if isinstance(part, bytes) else _arg(part) for part in parts)
+            return {"text": [part.decode() if isinstance(part, bytes) else _typed(part) for part in parts]}
         case Filter(code):
-            return f"<filter, {len(code) // 8} instructions>"
+            return {"filter": code.hex()}
         case Strings(slot):
-            return f"<{slot}…>"
+            return {"strings": slot}
         case Packed(template, patches):
-            fields = "".join(f", +{offset}={_arg(source)}" for offset, _, source in patches)
-            return f"{{{template.rstrip(bytes(1)).hex() or '0'}{fields}}}"
-
-
-def _bytes(value: bytes) -> str:
-    stripped = value.strip()
-    if stripped.isascii() and stripped.decode().isprintable():
-        return f'"{stripped.decode()}"'
-    return f"{{{value.rstrip(bytes(1)).hex() or '0'}}}"
+            fields = [{"offset": offset, "size": size, "value": _typed(source)} for offset, size, source in patches]
+            return {"structure": template.hex(), "fields": fields}
