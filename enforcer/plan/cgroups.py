@@ -1,8 +1,9 @@
 """Control groups: bounds on memory, processes and processor time, and which devices may be opened.
 
-`before` makes the container's groups and limits them while they are empty, `attach` moves init in before it is let go on:
-nothing of the container ever runs outside its bounds. Groups are named `enforcer-` and the container's id, below the
-directories that `HostFacts.cgroups` names. See cgroups(7), admin-guide/cgroup-v1/*.rst, admin-guide/cgroup-v2.rst, bpf(2).
+`before` makes the container's groups and limits them while they are empty; init is born in them (v2) or enters them as the
+first thing it does (v1, `enter`): nothing of the container ever runs outside its bounds. Groups are named `enforcer-` and the
+container's id, below the directories that `HostFacts.cgroups` names. See cgroups(7), admin-guide/cgroup-v1/*.rst,
+admin-guide/cgroup-v2.rst, bpf(2).
 """
 
 from __future__ import annotations
@@ -27,8 +28,6 @@ DEVICES_CLAUSE = "filesystem.devices"
 
 AT_FDCWD = -100
 O_WRONLY, O_DIRECTORY, O_CLOEXEC = 0o1, 0o200000, 0o2000000
-# pid_max is at most 4194304: seven digits, and a space that the kernel strips.
-PID_WIDTH = 8
 # The kernel takes quotas from 1 ms on, periods up to 1 s.
 CPU_PERIOD, CPU_LONG_PERIOD = 100_000, 1_000_000
 
@@ -94,28 +93,31 @@ def before(resources: Resources, device_rules: tuple[DeviceRule, ...], facts: Ho
     return _before_v2(resources, rules, facts) if _is_v2(facts) else _before_v1(resources, rules, facts)
 
 
-def attach(resources: Resources, facts: HostFacts) -> tuple[Step, ...]:
-    """Steps of the launcher, after clone3 (result "init") and before init is let go on: init enters its groups.
+def born_inside(resources: Resources, facts: HostFacts) -> bool:
+    """Tell whether clone3 puts init into its group at once (CLONE_INTO_CGROUP, result "cgroup"), as it can on v2."""
+    return _is_v2(facts) and bool(_needed(resources, facts))
 
-    A cgroup namespace must be unshared after this: its root is the group the process is in at that moment.
+
+def enter(resources: Resources, facts: HostFacts) -> tuple[Step, ...]:
+    """Steps of init, its first ones: on v1 it enters each group by itself, through a descriptor that the launcher opened.
+
+    Writing 0 to `tasks` moves the writing thread, and is the one way that does not wait for the whole machine's
+    cgroup_threadgroup_rwsem: another process's id in `cgroup.procs` costs up to 14 ms (kernel/cgroup/cgroup.c,
+    cgroup_procs_write_start). A cgroup namespace must be unshared after this: its root is where the process is at that moment.
     """
     if _is_v2(facts):
-        groups = {facts.cgroup_v2: "resources"} if _needed(resources, facts) else {}
-    else:
-        groups = _groups_v1(resources, facts)
-    pid = Text((Ref("init"), b" " * PID_WIDTH))
-    entering = tuple(
-        step
-        for directory, clause in groups.items()
-        for step in _write(_path(directory, "cgroup.procs"), [pid], clause, "init enters its control group")
-    )
-    opened = groups and _is_v2(facts)
-    return (*entering, Step("launcher", "close", (Ref("cgroup"),), "resources")) if opened else entering
+        return ()
+    groups = enumerate(_groups_v1(resources, facts).items())
+    note = "init enters its control group"
+    return tuple(Step("init", "write", (Ref(f"tasks {n}"), b"0", 1), clause, expect=1, note=note) for n, (_, clause) in groups)
 
 
-def steps(resources: Resources, device_rules: tuple[DeviceRule, ...], facts: HostFacts) -> tuple[Step, ...]:
-    """All steps, as they are without anything between: `before` and `attach`."""
-    return before(resources, device_rules, facts) + attach(resources, facts)
+def let_go(resources: Resources, facts: HostFacts) -> tuple[Step, ...]:
+    """Steps of the launcher, after clone3: it keeps no descriptor of the groups."""
+    names = {"cgroup": "resources"} if born_inside(resources, facts) else {}
+    if not _is_v2(facts):
+        names = {f"tasks {n}": clause for n, clause in enumerate(_groups_v1(resources, facts).values())}
+    return tuple(Step("launcher", "close", (Ref(name),), clause) for name, clause in names.items())
 
 
 def directories(resources: Resources, facts: HostFacts) -> tuple[str, ...]:
@@ -160,7 +162,12 @@ def _before_v1(resources: Resources, rules: tuple[DeviceRule, ...], facts: HostF
             limits += _put(at, "devices.deny", "a", clause)
             allowed = [_rule_v1(rule).encode() for rule in rules]
             limits += _write(_path(at, "devices.allow"), allowed, clause, "the devices that can be opened")
-    return made + limits
+    flags = O_WRONLY | O_CLOEXEC
+    doors = tuple(
+        Step("launcher", "openat", (AT_FDCWD, _path(parent, "tasks"), flags, 0), clause, result=f"tasks {n}")
+        for n, (parent, clause) in enumerate(_groups_v1(resources, facts).items())
+    )
+    return made + limits + doors
 
 
 def _memory_v1(at: str, limit: str, clause: str) -> tuple[Step, ...]:
@@ -237,14 +244,13 @@ def _put(parent: str, file: str, value: str, clause: str, *, optional: bool = Fa
     return _write(_path(parent, file), [value.encode()], clause, f"{file} = {value}", optional=optional)
 
 
-def _write(path: Text, contents: Sequence[bytes | Text], clause: str, note: str, *, optional: bool = False) -> tuple[Step, ...]:
+def _write(path: Text, contents: Sequence[bytes], clause: str, note: str, *, optional: bool = False) -> tuple[Step, ...]:
     """Open, write each content whole, close. Optional: a file that is absent is passed over."""
     name = "cgroup file"
-    sizes = [(content, len(content) if isinstance(content, bytes) else PID_WIDTH) for content in contents]
     needs, absent = ((name,), ("ENOENT",)) if optional else ((), ())
     return (
         Step("launcher", "openat", (AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0), clause, result=name, tolerate=absent, note=note),
-        *(Step("launcher", "write", (Ref(name), content, size), clause, needs=needs, expect=size) for content, size in sizes),
+        *(Step("launcher", "write", (Ref(name), it, len(it)), clause, needs=needs, expect=len(it)) for it in contents),
         Step("launcher", "close", (Ref(name),), clause, needs=needs),
     )
 

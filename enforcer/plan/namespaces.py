@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from enforcer.plan.host import Enforcement
-from enforcer.plan.step import Packed, Slot, Step
+from enforcer.plan.step import Packed, Ref, Slot, Step
 
 if TYPE_CHECKING:
     from enforcer.plan.host import HostFacts
@@ -20,8 +20,10 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_CLEAR_SIGHAND = 0x100000000
+CLONE_INTO_CGROUP = 0x200000000
 SIGCHLD = 17
 _CLONE_ARGS_SIZE = 88
+_CGROUP_OFFSET = 80
 _FLAGS = {"user": CLONE_NEWUSER, "pid": CLONE_NEWPID, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS, "time": CLONE_NEWTIME}
 _CALLS = {"clone3 (Linux 5.3)": "clone3", "pidfd_open (Linux 5.3)": "pidfd", "close_range (Linux 5.9)": "close_range"}
 
@@ -59,10 +61,12 @@ def flags(namespaces: Namespaces, *, network: bool) -> int:
     return chosen
 
 
-def clone(namespaces: Namespaces, *, network: bool) -> Step:
-    """Make init, in all its namespaces at once."""
-    fields = [flags(namespaces, network=network) | CLONE_CLEAR_SIGHAND, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0]
-    args = Packed(b"".join(word.to_bytes(8, "little") for word in fields))
+def clone(namespaces: Namespaces, *, network: bool, into_cgroup: bool) -> Step:
+    """Make init, in all its namespaces at once, and in its control group where the kernel can do that too (result "cgroup")."""
+    into = CLONE_INTO_CGROUP if into_cgroup else 0
+    fields = [flags(namespaces, network=network) | CLONE_CLEAR_SIGHAND | into, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, 0]
+    group = ((_CGROUP_OFFSET, 8, Ref("cgroup")),) if into_cgroup else ()
+    args = Packed(b"".join(word.to_bytes(8, "little") for word in fields), group)
     return Step("launcher", "clone3", (args, _CLONE_ARGS_SIZE), "namespaces", result="init")
 
 

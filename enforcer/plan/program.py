@@ -46,8 +46,8 @@ def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) 
     """List the system calls of a launch, in order.
 
     1.  network namespace, cgroups and sources, made by the launcher while the host can still be named
-    2.  clone3: every other namespace at once
-    3.  id maps, owners of the mounts, cgroup membership; only then init goes on
+    2.  clone3: every other namespace at once, in the cgroup (v2) or entering it first thing (v1)
+    3.  id maps and owners of the mounts; only then init goes on
     4.  nothing of the caller is kept: session, keyring; mounts no longer propagate
     5.  root and mounts, /proc with processes only, an own /dev; pivot_root, and the old root is gone
     6.  every descriptor that was not granted is closed
@@ -64,16 +64,18 @@ def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) 
     netns = network.owner(policy.network, names, rootful=facts.rootful)
     opener: Where = "launcher" if facts.rootful else "init"
     tree = policy.filesystem
+    inside = cgroups.born_inside(policy.resources, facts)
     opened = (*mounts.sources(opener, tree, files), *devices.sources(opener, tree.devices))
     return (
         *(network.steps("launcher", names) if netns == "launcher" else ()),
         *cgroups.before(policy.resources, payload.device_rules, facts),
         *(opened if opener == "launcher" else ()),
-        namespaces.clone(policy.namespaces, network=netns == "init"),
+        namespaces.clone(policy.namespaces, network=netns == "init", into_cgroup=inside),
+        *cgroups.let_go(policy.resources, facts),
         *userns.steps(way, payload.user, facts),
         *(mounts.map_owners(tree, files) if way == "range" else ()),
-        *cgroups.attach(policy.resources, facts),
         *process.release_init(),
+        *cgroups.enter(policy.resources, facts),
         *process.wait_for_launcher(),
         *process.detach(),
         *namespaces.own_cgroup(policy.namespaces),

@@ -22,7 +22,8 @@ from enforcer.plan import cgroups
 from enforcer.plan.cgroup_devices import DeviceRule
 from enforcer.plan.encoder import encode
 from enforcer.plan.encoding import INIT, Program
-from enforcer.plan.step import Packed, Slot, Step
+from enforcer.plan.namespaces import CLONE_INTO_CGROUP
+from enforcer.plan.step import Packed, Ref, Slot, Step
 from enforcer.policy.profile import Resources
 
 if TYPE_CHECKING:
@@ -75,17 +76,22 @@ def confined(
     """Launch `payload` as the init of a container that has nothing but its control groups; they are removed at the end."""
     name = f"test{os.getpid()}x{time.monotonic_ns()}"
     groups = [f"{parent}/enforcer-{name}" for parent in cgroups.directories(resources, facts)]
-    clone_args = struct.pack("<11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0)
+    inside = cgroups.born_inside(resources, facts)
+    clone_args = struct.pack("<11Q", CLONE_INTO_CGROUP if inside else 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, 0)
+    group = ((80, 8, Ref("cgroup")),) if inside else ()
     steps = (
         *cgroups.before(resources, rules, facts),
-        Step("launcher", "clone3", (Packed(clone_args), len(clone_args)), "", result="init"),
-        *cgroups.attach(resources, facts),
+        Step("launcher", "clone3", (Packed(clone_args, group), len(clone_args)), "", result="init"),
+        *cgroups.let_go(resources, facts),
+        *cgroups.enter(resources, facts),
         Step("launcher", "write", (Slot("go"), b"x", 1), ""),
         Step("init", "read", (Slot("wait"), Packed(bytes(8)), 1), "", expect=1),
+        Step("init", "write", (Slot("inside"), b"x", 1), ""),
     )
     wait, go = os.pipe()
+    entered, inside_end = os.pipe()
     program = Program(encode(steps, os.uname().machine))
-    execution = Execution(program, {"id": name.encode(), "go": go, "wait": wait}, {})
+    execution = Execution(program, {"id": name.encode(), "go": go, "wait": wait, "inside": inside_end}, {})
     try:
         execution.run()
         if execution.process == INIT:
@@ -94,11 +100,12 @@ def confined(
                 status = payload()
             finally:
                 os._exit(status)
+        os.read(entered, 1)
         yield Container(name, execution.results[program.result_index("init")], groups)
     finally:
         doing.remove_all(groups)
-        os.close(wait)
-        os.close(go)
+        for end in (wait, go, entered, inside_end):
+            os.close(end)
 
 
 def sleep() -> int:

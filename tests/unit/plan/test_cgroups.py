@@ -46,6 +46,10 @@ def shown(text: object) -> str:
     return "".join(part.decode() if isinstance(part, bytes) else f"<{part.name}>" for part in text.parts)
 
 
+def whole(resources: Resources, rules: tuple[DeviceRule, ...], facts: HostFacts) -> tuple[Step, ...]:
+    return (*cgroups.before(resources, rules, facts), *cgroups.let_go(resources, facts), *cgroups.enter(resources, facts))
+
+
 def writes(steps: tuple[Step, ...]) -> dict[str, list[object]]:
     """File → what is written to it, checking that each is opened, written and closed."""
     found: dict[str, list[object]] = {}
@@ -75,11 +79,11 @@ def test_v1_limits_each_controller_in_a_group_of_its_own() -> None:
 
 
 def test_only_what_depends_on_the_kernels_configuration_may_be_absent() -> None:
-    optional = {shown(step.args[1]).rpartition("/")[2] for step in cgroups.steps(ALL, (), V1) if step.tolerate}
+    optional = {shown(step.args[1]).rpartition("/")[2] for step in whole(ALL, (), V1) if step.tolerate}
     assert optional == {"memory.swappiness", "memory.memsw.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes"}
-    optional = {shown(step.args[1]).rpartition("/")[2] for step in cgroups.steps(ALL, (), V2) if step.tolerate}
+    optional = {shown(step.args[1]).rpartition("/")[2] for step in whole(ALL, (), V2) if step.tolerate}
     assert optional == {"memory.swap.max"}
-    assert not any(step.tolerate for step in cgroups.steps(ALL, (), V1) if step.call == "mkdirat")
+    assert not any(step.tolerate for step in whole(ALL, (), V1) if step.call == "mkdirat")
 
 
 def test_v1_devices_are_refused_before_some_are_allowed() -> None:
@@ -92,7 +96,7 @@ def test_v1_devices_are_refused_before_some_are_allowed() -> None:
             files[-1][1].append(step.args[1])
     assert files[0] == ("devices.deny", [b"a"])
     name, allowed = files[1]
-    assert (name, len(files)) == ("devices.allow", 2)
+    assert (name, files[2:]) == ("devices.allow", [("tasks", [])])
     assert b"c 1:3 rw" in allowed
     assert b"c 136:* rw" in allowed
     assert allowed[-1] == b"c 10:200 rw"
@@ -138,19 +142,22 @@ def test_the_smallest_share_is_one_that_the_kernel_takes(millicores: int, period
     assert found[f"{UNIFIED}/enforcer-<id>/cpu.max"] == [f"{quota} {period}".encode()]
 
 
-@pytest.mark.parametrize(("facts", "count"), [(V1, 4), (V2, 1)])
-def test_init_enters_every_group(facts: HostFacts, count: int) -> None:
-    steps = cgroups.attach(ALL, facts)
-    found = writes(steps)
-    assert len(found) == count == len(cgroups.directories(ALL, facts))
-    for path, contents in found.items():
-        assert path.endswith("/enforcer-<id>/cgroup.procs")
-        assert contents == [Text((Ref("init"), b" " * 8))]
-    assert {step.where for step in steps} == {"launcher"}
+@pytest.mark.parametrize("facts", [V1, V2])
+def test_init_enters_every_group_and_the_launcher_keeps_no_door_to_them(facts: HostFacts) -> None:
+    entered, closed = cgroups.enter(ALL, facts), cgroups.let_go(ALL, facts)
+    assert {step.where for step in entered} <= {"init"}
+    assert cgroups.born_inside(ALL, facts) == (facts is V2)
+    if facts is V1:
+        assert [step.args for step in entered] == [
+            (Ref(f"tasks {n}"), b"0", 1) for n in range(len(cgroups.directories(ALL, facts)))
+        ]
+        assert [step.args[0] for step in closed] == [step.args[0] for step in entered]
+    else:
+        assert [step.args for step in closed] == [(Ref("cgroup"),)]
 
 
 def test_no_descriptor_of_the_group_stays_open() -> None:
-    steps = cgroups.steps(ALL, (TUN,), V2)
+    steps = whole(ALL, (TUN,), V2)
     opened = [step.result for step in steps if step.call == "openat" or step.result == "device program"]
     closed = [step.args[0] for step in steps if step.call == "close"]
     assert sorted(closed, key=repr) == sorted((Ref(name) for name in opened), key=repr)
@@ -158,15 +165,17 @@ def test_no_descriptor_of_the_group_stays_open() -> None:
 
 def test_what_is_not_bounded_makes_no_group() -> None:
     bare = replace(V1, cgroups=MappingProxyType({"memory": "/sys/fs/cgroup/memory"}))
-    assert cgroups.steps(NONE, (), bare) == ()
-    assert cgroups.steps(ALL, (), ROOTLESS) == ()
-    assert cgroups.steps(NONE, (), replace(V2, cgroups=MappingProxyType({}))) == ()
+    assert whole(NONE, (), bare) == ()
+    assert whole(ALL, (), ROOTLESS) == ()
+    assert whole(NONE, (), replace(V2, cgroups=MappingProxyType({}))) == ()
 
 
 @pytest.mark.parametrize("facts", [V1, V2])
 def test_the_steps_can_be_encoded(facts: HostFacts) -> None:
     init = Step("launcher", "clone3", (Packed(bytes(88)), 88), "", result="init")
-    assert encode((*cgroups.before(ALL, (TUN,), facts), init, *cgroups.attach(ALL, facts)), "x86_64")
+    assert encode(
+        (*cgroups.before(ALL, (TUN,), facts), init, *cgroups.let_go(ALL, facts), *cgroups.enter(ALL, facts)), "x86_64"
+    )
     assert Slot("id") in [
         part for step in cgroups.before(ALL, (), facts) for arg in step.args if isinstance(arg, Text) for part in arg.parts
     ]
