@@ -1,13 +1,14 @@
 """The plan as an OCI runtime-spec 1.2 config.json: the same decisions, in the form that other tools read.
 
-What the specification cannot express (Landlock, an own id range bound at launch) stands in annotations.
+What the specification has no words for stands in annotations: Landlock's paths, the size of the writable layer, a time limit, a
+pid 1 that reaps, secrets and passed variables (whose values are known at launch only), the layers below the root.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enforcer.plan import capabilities, landlock, mounts, seccomp, userns
+from enforcer.plan import config_linux, landlock, mounts
 
 if TYPE_CHECKING:
     from enforcer.plan.host import HostFacts
@@ -16,41 +17,63 @@ if TYPE_CHECKING:
 
 VERSION = "1.2.0"
 _HARDENED = ["nosuid", "nodev"]
+_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 
 
 def document(
     policy: Policy, subject: Subject, facts: HostFacts, *, environment: tuple[tuple[str, str], ...], cwd: str
 ) -> dict[str, Any]:
-    """Return the config.json; the id range is written as starting at 0 and is bound to a free one at launch."""
+    """Return the config.json; the id range is written as the first one and is bound to a free one at launch."""
+    owners = ["idmap"] if facts.rootful and policy.namespaces.user == "private" and facts.idmapped_mounts else []
     return {
         "ociVersion": VERSION,
         "root": {"path": "rootfs", "readonly": policy.filesystem.root == "read-only"},
-        "hostname": policy.name,
-        "process": _process(policy, subject, environment, cwd),
-        "mounts": [*_kernel_mounts(), *(_mount(mount, subject) for mount in mounts.ordered(policy.filesystem.mounts))],
-        "linux": _linux(policy, subject, facts),
-        "annotations": _annotations(policy, subject, facts),
+        "hostname": policy.name[:64],
+        "process": _process(policy, subject, facts, environment, cwd),
+        "mounts": [*_image_mounts(subject, owners), *_kernel_mounts(), *_granted_mounts(policy, subject, owners)],
+        "linux": config_linux.section(policy, subject, facts),
+        "annotations": _annotations(policy, subject),
     }
 
 
-def _process(policy: Policy, subject: Subject, environment: tuple[tuple[str, str], ...], cwd: str) -> dict[str, Any]:
+def _process(
+    policy: Policy, subject: Subject, facts: HostFacts, environment: tuple[tuple[str, str], ...], cwd: str
+) -> dict[str, Any]:
     uid, gid = subject.user
     names = sorted(f"CAP_{capability.name}" for capability in policy.capabilities)
-    limits = {
-        "RLIMIT_NOFILE": policy.resources.open_files,
-        "RLIMIT_NPROC": policy.resources.processes,
-        "RLIMIT_CORE": 1,
-    }
     return {
         "terminal": subject.terminal,
         "user": {"uid": uid, "gid": gid, "additionalGids": list(subject.groups), "umask": 0o022},
         "args": subject.arguments,
         "env": [f"{name}={value}" for name, value in environment],
         "cwd": cwd,
-        "capabilities": dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), names),
-        "rlimits": [{"type": kind, "hard": n, "soft": n} for kind, n in limits.items() if n is not None],
+        "capabilities": {name: names for name in _SETS},
+        "rlimits": [{"type": kind, "hard": n, "soft": n} for kind, n in _limits(policy, facts).items()],
         "noNewPrivileges": True,
     }
+
+
+def _limits(policy: Policy, facts: HostFacts) -> dict[str, int]:
+    """The limits of setrlimit(2), as `process.limits` sets them."""
+    resources = policy.resources
+    processes = [n for n in (resources.processes, None if "pids" in facts.cgroups else resources.pids) if n is not None]
+    files = {} if resources.open_files is None else {"RLIMIT_NOFILE": resources.open_files}
+    return {
+        **files,
+        **({"RLIMIT_NPROC": min(processes)} if processes else {}),
+        "RLIMIT_CORE": 1,
+        "RLIMIT_NICE": 0,
+        "RLIMIT_RTPRIO": 0,
+        "RLIMIT_MSGQUEUE": 0,
+    }
+
+
+def _image_mounts(subject: Subject, owners: list[str]) -> list[dict[str, Any]]:
+    """The host's directories that belong to the image."""
+    options = ["rbind", "rprivate", *_HARDENED, "ro", *owners]
+    return [
+        {"destination": target, "type": "bind", "source": source, "options": options} for source, target in subject.files.binds
+    ]
 
 
 def _kernel_mounts() -> list[dict[str, Any]]:
@@ -61,7 +84,12 @@ def _kernel_mounts() -> list[dict[str, Any]]:
             "source": "proc",
             "options": [*_HARDENED, "noexec", "ro", "subset=pid", "hidepid=ptraceable"],
         },
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noexec", "mode=755", "size=64k"]},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "noexec", "ro", "mode=0755", "size=64k"],
+        },
         {
             "destination": "/dev/pts",
             "type": "devpts",
@@ -71,60 +99,37 @@ def _kernel_mounts() -> list[dict[str, Any]]:
     ]
 
 
-def _mount(mount: Mount, subject: Subject) -> dict[str, Any]:
-    options = [*_HARDENED, "ro" if mount.access == "read" or mount.kind == "secret" else "rw"]
-    options += [] if mount.execute else ["noexec"]
-    if mount.kind in ("tmpfs", "secret"):
-        options += [f"size={mount.size or mounts.DEFAULT_TMPFS_SIZE}"] if mount.kind == "tmpfs" else [f"mode={mount.mode:04o}"]
-        return {"destination": mount.at, "type": "tmpfs", "source": mount.source or "tmpfs", "options": options}
+def _granted_mounts(policy: Policy, subject: Subject, owners: list[str]) -> list[dict[str, Any]]:
+    """A secret's value is nobody's to read in a file, so it is no mount here but an annotation."""
+    found = mounts.ordered(policy.filesystem.mounts)
+    return [_mount(mount, subject, owners) for mount in found if mount.kind != "secret"]
+
+
+def _mount(mount: Mount, subject: Subject, owners: list[str]) -> dict[str, Any]:
+    options = [*_HARDENED, "ro" if mount.access == "read" else "rw", *([] if mount.execute else ["noexec"])]
+    if mount.kind == "tmpfs":
+        options += ["mode=1777", f"size={mount.size or mounts.DEFAULT_TMPFS_SIZE}"]
+        return {"destination": mount.at, "type": "tmpfs", "source": "tmpfs", "options": options}
     source = mount.source if mount.kind == "bind" else f"{subject.files.volumes}/{mount.source}"
-    return {"destination": mount.at, "type": "bind", "source": source, "options": ["rbind", "rprivate", *options]}
+    return {"destination": mount.at, "type": "bind", "source": source, "options": ["rbind", "rprivate", *options, *owners]}
 
 
-def _linux(policy: Policy, subject: Subject, facts: HostFacts) -> dict[str, Any]:
-    kinds = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "time": "time", "user": "user"}
-    private = [{"type": kind} for name, kind in kinds.items() if getattr(policy.namespaces, name) == "private"]
-    network = [{"type": "network"}] if policy.network.share == "none" else []
-    section: dict[str, Any] = {
-        "namespaces": [{"type": "mount"}, *private, *network],
-        "resources": _resources(policy, subject),
-        "seccomp": seccomp.document(seccomp.decide(policy.syscalls, facts.machine)),
-        "rootfsPropagation": "private",
-        "maskedPaths": [],
-        "readonlyPaths": [],
-    }
-    if policy.namespaces.user == "private":
-        mapping = [{"containerID": 0, "hostID": facts.container_ids[0], "size": userns.RANGE}]
-        section |= {"uidMappings": mapping, "gidMappings": mapping}
-    return section
-
-
-def _resources(policy: Policy, subject: Subject) -> dict[str, Any]:
-    wanted = policy.resources
-    section: dict[str, Any] = {"devices": [{"allow": False, "access": "rwm"}]}
-    section["devices"] += [
-        {"allow": True, "type": rule.kind, "major": rule.major, "access": rule.access}
-        | ({} if rule.minor is None else {"minor": rule.minor})
-        for rule in subject.device_rules
-    ]
-    if wanted.memory is not None:
-        section["memory"] = {"limit": wanted.memory, "swap": wanted.memory}
-    if wanted.pids is not None:
-        section["pids"] = {"limit": wanted.pids}
-    if wanted.cpus is not None:
-        section["cpu"] = {"period": 100_000, "quota": wanted.cpus * 100}
-    return section
-
-
-def _annotations(policy: Policy, subject: Subject, facts: HostFacts) -> dict[str, str]:
+def _annotations(policy: Policy, subject: Subject) -> dict[str, str]:
+    secrets = [mount for mount in mounts.ordered(policy.filesystem.mounts) if mount.kind == "secret"]
     rights = landlock.rights(policy.filesystem.paths)
-    return {
+    said = {
         "enforcer.profile": policy.name,
         "enforcer.image": subject.reference,
         "enforcer.image-digest": subject.digest,
+        "enforcer.layers": ":".join(subject.files.layers),
         "enforcer.landlock": " ".join(f"{path}:{_letters(word)}" for path, word in rights.items()),
-        "enforcer.capabilities-known": str(min(facts.last_capability + 1, len(capabilities.NAMES))),
+        "enforcer.secrets": " ".join(f"{mount.source}:{mount.at}:{mount.mode:04o}" for mount in secrets),
+        "enforcer.environment-pass": " ".join(sorted(policy.environment.passed)),
+        "enforcer.init": "true" if policy.run.init else "",
+        "enforcer.scratch": str(policy.resources.scratch or ""),
+        "enforcer.time": f"{policy.resources.time}ms" if policy.resources.time else "",
     }
+    return {name: value for name, value in said.items() if value}
 
 
 def _letters(word: int) -> str:

@@ -153,19 +153,21 @@ def private() -> Step:
 
 
 def root(filesystem: Filesystem, files: Sources, scratch: int | None, facts: HostFacts) -> tuple[Step, ...]:
-    """Assemble the overlay and attach it on top of the old root."""
+    """Assemble the overlay on a stage, which hides the host's /proc: nothing must lie on top of the old root itself, or
+    umount2(".") after pivot_root would let go of that instead.
+    """
     size = SKELETON_SIZE if filesystem.root == "read-only" else scratch
     stage_options = {"mode": "0755"} | ({"size": str(size)} if size else {})
     layers = [str(index) for index in range(len(files.layers))]
     overlay = {"upperdir": "upper", "workdir": "work"} | ({"userxattr": ""} if facts.overlay_userxattr else {})
     return (
         *calls.new_filesystem("tmpfs", "stage", stage_options, _HARDENED, "resources.scratch", "the overlay's writable layer"),
-        Step("init", "move_mount", (Ref("stage"), b"", calls.AT_FDCWD, b"/", calls.MOVE_MOUNT_F_EMPTY_PATH), ROOT),
-        *(calls.make_directory("stage", name, ROOT) for name in ["upper", "work", *layers]),
+        Step("init", "move_mount", (Ref("stage"), b"", calls.AT_FDCWD, b"/proc", calls.MOVE_MOUNT_F_EMPTY_PATH), ROOT),
+        *(calls.make_directory("stage", name, ROOT) for name in ["upper", "work", "root", *layers]),
         *(calls.attach(f"layer {name}", "stage", name.encode(), ROOT) for name in layers),
         Step("init", "fchdir", (Ref("stage"),), ROOT, note="the overlay's options name directories relative to here"),
         *_overlay(layers, overlay),
-        Step("init", "move_mount", (Ref("root"), b"", calls.AT_FDCWD, b"/", calls.MOVE_MOUNT_F_EMPTY_PATH), ROOT),
+        calls.attach("root", "stage", b"root", ROOT),
         *_image_binds(files),
     )
 
@@ -266,7 +268,8 @@ def pivot() -> tuple[Step, ...]:
     return (
         Step("init", "fchdir", (Ref("root"),), ROOT),
         Step("init", "pivot_root", (b".", b"."), ROOT, note="the old root now lies on top of the new one"),
-        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the stage, which lies on top of both"),
-        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the old root, with every mount of the host"),
+        Step(
+            "init", "umount2", (b".", mnt_detach), ROOT, note="the old root is gone, with the stage and every host mount"
+        ),
         Step("init", "chdir", (b"/",), ROOT),
     )
