@@ -40,10 +40,15 @@ def explained(plan: Plan) -> str:
     for one in plan.enforcements:
         lines += ["", one.path, f"  {one.verdict} by {one.by}", f"  written at {shipped.short(one.place)}"]
         lines += [f"  {one.why}"] if one.why else []
-        lines += _steps([pair for pair in numbered if pair[1].clause == one.path])
-    named = {one.path for one in plan.enforcements}
+        lines += _steps([pair for pair in numbered if pair[1].clause in _clauses_of(one.path)])
+    named = {clause for one in plan.enforcements for clause in _clauses_of(one.path)}
     rest = _steps([pair for pair in numbered if pair[1].clause not in named])
     return "\n".join([*lines, *(["", "what every container gets", *rest] if rest else [])])
+
+
+def _clauses_of(path: str) -> tuple[str, ...]:
+    """The clauses whose steps enforce this one: one clone3 makes every namespace."""
+    return (path, "namespaces") if path.partition(".")[0] in ("namespaces", "user_namespace") else (path,)
 
 
 def _about(plan: Plan) -> list[str]:

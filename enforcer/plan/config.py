@@ -47,7 +47,7 @@ def _process(
         "args": subject.arguments,
         "env": [f"{name}={value}" for name, value in environment],
         "cwd": cwd,
-        "capabilities": {name: names for name in _SETS},
+        "capabilities": dict.fromkeys(_SETS, names),
         "rlimits": [{"type": kind, "hard": n, "soft": n} for kind, n in _limits(policy, facts).items()],
         "noNewPrivileges": True,
     }
