@@ -18,19 +18,21 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Sums in KiB over the processes that stay beside the payload. pss counts shared pages by share, rss in full."""
+    """KiB of each process that stays beside the payload, the one that was started first, its last descendant last.
 
-    processes: int
-    pss: int
-    rss: int
+    pss: shared pages counted by share. rss: in full. lean: whether Python, if it is Python, was started without `site`.
+    """
+
+    pss: tuple[int, ...]
+    rss: tuple[int, ...]
+    lean: bool
 
 
 def resident(peer: Peer, payload: str) -> Memory:
     """Start `peer`, whose payload's process is called `payload`, and read smaps_rollup of every process but the payload's."""
     quiet = subprocess.DEVNULL
-    hide = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", 'umount -l /sys/fs/cgroup/unified; exec "$@"', "sh"]
-    argv = [*([] if peer.unified else hide), *peer.argv]
-    with subprocess.Popen(argv, stdin=quiet, stdout=quiet, stderr=quiet) as process:
+    prefix, place = peer.place()
+    with subprocess.Popen([*prefix, *peer.argv], stdin=quiet, stdout=quiet, stderr=quiet, **place) as process:
         pid = _payload(process, payload)
         try:
             time.sleep(0.5)  # what only the start needed is gone by now
@@ -79,10 +81,11 @@ def _tasks(pid: int) -> list[str]:
 
 
 def _sum(pids: list[int]) -> Memory:
-    fields = {b"Pss:": 0, b"Rss:": 0}
-    for pid in pids:
-        for line in _read(pid, "smaps_rollup").splitlines():
-            name, *rest = line.split()
-            if name in fields:
-                fields[name] += int(rest[0])
-    return Memory(len(pids), fields[b"Pss:"], fields[b"Rss:"])
+    first = _read(pids[0], "cmdline").split(b"\0")
+    return Memory(_field(pids, b"Pss:"), _field(pids, b"Rss:"), lean=b"-S" in first)
+
+
+def _field(pids: list[int], name: bytes) -> tuple[int, ...]:
+    """One line of proc_pid_smaps_rollup(5), in KiB, for each process that has it."""
+    lines = (line.split() for pid in pids for line in _read(pid, "smaps_rollup").splitlines())
+    return tuple(int(words[1]) for words in lines if words[0] == name)
