@@ -21,6 +21,12 @@ def policy(name: str) -> Policy:
     return resolve(_profile(name), load_base=lambda base, _clause: _profile(base), read_file=_read).policy
 
 
+def resolved(text: str) -> Policy:
+    """What a profile in words means, on the shipped ones; its relative paths start from /."""
+    profile = parse_profile(text.encode(), "test.yaml")
+    return resolve(profile, load_base=lambda base, _clause: _profile(base), read_file=_read).policy
+
+
 def _profile(name: str) -> Profile:
     path = POLICIES / f"{name}.yaml"
     return parse_profile(path.read_bytes(), str(path))
