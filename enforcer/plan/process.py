@@ -18,6 +18,7 @@ PR_SET_DUMPABLE = 4
 SIGKILL = 9
 SIGCHLD = 17
 SIGSTOP = 19
+POLLIN = 1
 SIG_SETMASK = 2
 KEYCTL_JOIN_SESSION_KEYRING = 1
 AT_FDCWD = -100
@@ -45,7 +46,7 @@ RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
 def wait_for_launcher() -> tuple[Step, ...]:
     """Die with the launcher, and go on only when it has written the id maps and attached the cgroups.
 
-    The end of the pipe tells a launcher that died before PR_SET_PDEATHSIG took effect.
+    The end of the pipe tells a launcher that died before it let init go on.
     """
     return (
         Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="the container dies with its supervisor"),
@@ -143,9 +144,15 @@ def _limit(resource: int, value: int, clause: str) -> Step:
 
 
 def enter(cwd: str) -> tuple[Step, ...]:
-    """Go to the working directory as the payload's user, by a path inside the root (CVE-2024-21626)."""
+    """Go to the working directory as the payload's user, by a path inside the root (CVE-2024-21626).
+
+    A launcher that died while PR_SET_PDEATHSIG was cleared is known by the end of the channel that it held. getppid(2) would
+    not do: it is 0 in a new pid namespace.
+    """
+    status = Packed(_words((STATUS, 4), (POLLIN, 4)))  # struct pollfd, ppoll(2); nothing ever comes to init here
     return (
         Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="setresuid cleared it"),
+        Step("init", "ppoll", (status, 1, bytes(16), 0, 8), RUN, expect=0, note="the launcher is still there"),
         Step("init", "prctl", (PR_SET_DUMPABLE, 0, 0, 0, 0), RUN, note="setresuid may have changed it"),
         Step("init", "umask", (0o022,), RUN),
         Step("init", "chdir", (cwd.encode(),), "run.cwd"),
