@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import mmap
 import os
 import pickle
 import pty
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from enforcer.plan.step import Step
 
 SECONDS = 6
+IDENTITY = os.urandom(32)
+KILL = mmap.mmap(-1, 4096)  # shared with init, which has no descriptor left at the end: 1 asks for the launcher's death
 _FILES = (
     "pids.max memory.limit_in_bytes memory.swappiness memory.memsw.limit_in_bytes memory.kmem.tcp.limit_in_bytes memory.max "
     "memory.swap.max cpu.cfs_period_us cpu.cfs_quota_us cpu.max devices.list"
@@ -97,7 +100,7 @@ class Watch:
         if self.fault is not None and self.fault[:2] == (self.where, at):
             if self.fault[2] != "kill":
                 return -int(self.fault[2])
-            os.write(self.report, b"K")
+            KILL[0] = 1
             time.sleep(SECONDS if self.where == "launcher" else 0.5)
         if self.look:
             self._look(number, args)
@@ -132,9 +135,17 @@ def _group(directory: str) -> str:
         if os.path.exists(f"{directory}/{file}"):
             with open(f"{directory}/{file}") as opened:
                 lines.append(f"host.{controller}.{file} {' '.join(sorted(opened.read().splitlines()))}\n")
-    with open(f"{directory}/cgroup.procs") as opened:
-        lines.append(f"host.{controller}.processes {len(opened.readlines())}\n")
-    return "".join(lines)
+    return "".join([*lines, f"host.{controller}.processes {_members(directory)}\n"])
+
+
+def _members(directory: str) -> int:
+    """How many processes a group has; init enters by itself, and is given some time for it."""
+    for _ in range(20):
+        with open(f"{directory}/cgroup.procs") as opened:
+            if count := len(opened.readlines()):
+                return count
+        time.sleep(0.005)
+    return 0
 
 
 def planned(request: dict[str, Any]) -> tuple[tuple[Step, ...], Record]:
@@ -199,6 +210,7 @@ def launch(steps: tuple[Step, ...], record: Record, job: dict[str, Any], *, look
 def _launch(program: Program, record: Record, job: dict[str, Any], *, look: bool, output: int, report: int) -> None:
     code = 125
     try:
+        os.urandom = lambda _size: IDENTITY
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
@@ -218,22 +230,19 @@ def _launch(program: Program, record: Record, job: dict[str, Any], *, look: bool
 def _listen(child: int, output: int, report: int) -> dict[str, Any]:
     """Gather what comes until both pipes end; kill the launcher when it asks for it, or takes too long."""
     content = {output: b"", report: b""}
-    open_ends, end, timeout = {output, report}, time.monotonic() + SECONDS, False
-    while open_ends:
-        ready, _, _ = select.select(open_ends, [], [], max(0.0, end - time.monotonic()))
-        if not ready:
-            if timeout:
-                break
-            timeout, end = True, time.monotonic() + 1
-            os.kill(child, signal.SIGKILL)
-        for descriptor in ready:
+    open_ends, end, timeout, KILL[0] = {output, report}, time.monotonic() + SECONDS, False, 0
+    while open_ends and time.monotonic() < end + 1:
+        for descriptor in select.select(open_ends, [], [], 0.005)[0]:
             part = _read(descriptor)
             content[descriptor] += part
             if not part:
                 open_ends.remove(descriptor)
-            elif content[report] == b"K":
-                os.kill(child, signal.SIGKILL)
-                content[report] = b"Killed"
+        if KILL[0] == 1:
+            KILL[0] = 2
+            os.kill(child, signal.SIGKILL)
+        if time.monotonic() > end and not timeout:
+            timeout = True
+            os.kill(child, signal.SIGKILL)
     os.close(output)
     os.close(report)
     _, status = os.waitpid(child, 0)
@@ -241,7 +250,7 @@ def _listen(child: int, output: int, report: int) -> dict[str, Any]:
     return {
         "code": os.waitstatus_to_exitcode(status),
         "error": said[1:] if said[:1] in {"E", "X"} else "",
-        "kind": "timeout" if timeout else said[:1],
+        "kind": "timeout" if timeout else "K" if KILL[0] == 2 else said[:1],
         "done": said[1:] if said[:1] == "D" else "",
         "out": content[output].decode(errors="replace"),
     }
@@ -273,7 +282,9 @@ def _reap() -> int:
 
 
 def main() -> None:
-    """Answer one question: {"request": …, "look": bool, "fresh": directories to remove before each, "jobs": […]}."""
+    """Answer one question: {"request": …, "look": bool, "fresh": directories to remove before each, "marks": files that
+    a payload leaves, "jobs": […]}.
+    """
     question = json.load(sys.stdin)
     if question.get("shared"):
         share_mounts()
@@ -286,9 +297,25 @@ def main() -> None:
                 os.rmdir(path)
         job.setdefault("command", question["request"]["command"])
         answers.append(launch(steps, record, job, look=question.get("look", False)))
-    place = state.claim(f"{record.one('state')}/containers", 1 << 10, "")  # the next command puts right what the killed left
-    place.release()
+        if answers[-1]["code"] < 0:
+            next_command(record)
+        marks = [path for path in question.get("marks", []) if os.path.exists(path)]
+        answers[-1]["traces"] = traces(record) + marks
+        for path in marks:
+            os.unlink(path)
     json.dump({"steps": [describe(step) for step in steps], "answers": answers}, sys.stdout)
+
+
+def next_command(record: Record) -> None:
+    """Do what every command does first: put right what a launcher that was killed has left."""
+    state.claim(f"{record.one('state')}/containers", 1 << 10, "").release()
+
+
+def traces(record: Record) -> list[str]:
+    """What is left of the launch: its state, its control groups (they have the name that `_launch` gives them)."""
+    containers = f"{record.one('state')}/containers"
+    groups = [f"{parent}/enforcer-{IDENTITY.hex()}" for parent in record.all("cgroup-parent")]
+    return [path for path in groups if os.path.exists(path)] + [name for name in os.listdir(containers) if name != "lock"]
 
 
 def describe(step: Step) -> dict[str, Any]:
