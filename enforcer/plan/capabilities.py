@@ -37,10 +37,11 @@ _SECUREBITS_AMBIENT = _SECUREBITS | 0x40 | 0x80
 
 def decide(granted: frozenset[Capability], facts: HostFacts, *, host_users: bool) -> tuple[Enforcement, ...]:
     """Say how each granted capability, and the refusal of the others, holds."""
-    by = "capset, PR_CAPBSET_DROP, PR_CAP_AMBIENT_CLEAR_ALL, PR_SET_SECUREBITS"
-    verdicts = [Enforcement(CLAUSE, "built in", "enforced", by)]
-    if not facts.ambient_capabilities:
-        verdicts = [Enforcement(CLAUSE, "built in", "impossible", by, "this kernel lacks ambient capabilities (Linux 4.3)")]
+    by = "capset, PR_CAPBSET_DROP, PR_CAP_AMBIENT_CLEAR_ALL, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS"
+    missing = [] if facts.ambient_capabilities else ["ambient capabilities (Linux 4.3)"]
+    missing += [] if facts.no_new_privs else ["PR_SET_NO_NEW_PRIVS (Linux 3.5)"]
+    why = f"this kernel lacks {', '.join(missing)}" if missing else ""
+    verdicts = [Enforcement(CLAUSE, "built in", "impossible" if missing else "enforced", by, why)]
     for capability in sorted(granted, key=lambda one: one.name):
         path = capability.clause.path or f"{CLAUSE}[{capability.name}]"
         why = ""

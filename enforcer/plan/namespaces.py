@@ -25,7 +25,12 @@ SIGCHLD = 17
 _CLONE_ARGS_SIZE = 88
 _CGROUP_OFFSET = 80
 _FLAGS = {"user": CLONE_NEWUSER, "pid": CLONE_NEWPID, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS, "time": CLONE_NEWTIME}
-_CALLS = {"clone3 (Linux 5.3)": "clone3", "pidfd_open (Linux 5.3)": "pidfd", "close_range (Linux 5.9)": "close_range"}
+_CALLS = {
+    "clone3 (Linux 5.3)": "clone3",
+    "pidfd_open (Linux 5.3)": "pidfd",
+    "close_range (Linux 5.9)": "close_range",
+    "session keyrings (CONFIG_KEYS)": "session_keyring",
+}
 
 
 def decide(namespaces: Namespaces, facts: HostFacts) -> tuple[Enforcement, ...]:
