@@ -4,6 +4,7 @@
    those arguments, it was seccomp: a filter is asked before anything else.
 2. Otherwise the errno says it, together with what the call was about: ESRCH for a process that is there unconfined is the pid
    namespace, ENOENT for such a file the mount namespace, EROFS the mount that the path lies in, and so on.
+   EACCES for a file whose mode and mount permit it, as access(2) says, is Landlock, which access(2) does not ask.
 3. A mechanism counts only when the plan says that a clause is enforced by it. What cannot be said is said: "not attributed".
 """
 
@@ -42,7 +43,6 @@ _BY_ANSWER = {
     "SIGSYS": "seccomp",  # nothing else sends it
 }
 _BY_CALL = {
-    ("EACCES", "execve"): "Landlock",
     ("EAGAIN", "clone"): "pids cgroup",
     ("SIGKILL", "mmap"): "memory cgroup",
 }
@@ -117,6 +117,8 @@ def judge(said: dict[str, Any], plan: Plan) -> tuple[str, str]:
 def _mount_option(said: dict[str, Any], mount: dict[str, Any]) -> str:
     """Name the option of the mount that the path lies in, when it explains the answer."""
     options = mount.get("options", [])
+    if said["answer"] == "ENOENT" and said["path"].startswith("/proc/sys/") and "subset=pid" in options:
+        return "subset=pid"
     if said["answer"] == "EROFS" and "ro" in options:
         return "read-only mount"
     if said["answer"] == "EACCES" and said["call"] == "execve" and "noexec" in options:
@@ -132,4 +134,6 @@ def _mechanism(said: dict[str, Any], plan: Plan) -> str:
         return "seccomp"
     if answer == "ENOENT":
         return "pid namespace" if said["path"].startswith("/proc/") else "mount namespace"
+    if answer == "EACCES" and said.get("permitted"):
+        return "Landlock"
     return _BY_ANSWER.get(answer) or _BY_CALL.get((answer, call), UNKNOWN)

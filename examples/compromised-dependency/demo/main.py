@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,7 +17,9 @@ EXAMPLE = Path(__file__).resolve().parent.parent
 FAILED = 2
 # The real machine keeps its mounts, processes, host name and network; what happens here is gone with the last process.
 NAMESPACES = ("unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--")
-_COPIED = ("app", "orders", "profile.yaml")
+VERDICT = "verdict"
+INTERRUPTED = 128 + signal.SIGINT
+PATIENCE_SECONDS = 10
 
 
 def main(options: list[str]) -> int:
@@ -27,43 +30,75 @@ def main(options: list[str]) -> int:
         print(sys.modules["__main__"].__doc__)
         return 0
     if os.geteuid() != 0:
-        print("the demo runs as root: it makes a disposable machine to show what happens without confinement", file=sys.stderr)
-        return FAILED
-    signal.signal(signal.SIGTERM, _interrupt)
+        return _complain("the demo runs as root: it makes a disposable machine to show what happens without confinement")
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
+    profile, options = _profile(options)
     directory = Path(tempfile.mkdtemp(prefix=f"{EXAMPLE.name}-{os.getpid()}-", dir="/var/tmp"))  # a disk: tmpfs has no idmaps
     try:
-        for name in _COPIED:
-            _copy(EXAMPLE / name, directory / name)
-        return _start([*NAMESPACES, sys.executable, str(EXAMPLE / "run"), "--in-stage", str(directory), *options])
+        for name in ("app", "orders"):
+            shutil.copytree(EXAMPLE / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(profile, directory / "profile.yaml")
+        _start([*NAMESPACES, sys.executable, str(EXAMPLE / "run"), "--in-stage", str(directory), *options])
+        return int((directory / VERDICT).read_text(encoding="ascii"))
+    except OSError as error:
+        return _complain(f"the demo could not be set up: {error}")
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     finally:
         shutil.rmtree(directory)
 
 
 def _in_stage(directory: Path, options: list[str]) -> int:
+    """Say the verdict in a file: an exit code could be that of unshare(1)."""
+    signal.signal(signal.SIGINT, interrupt)
     try:
-        return session.hold(directory, options)
+        code = session.hold(directory, options)
+    except (OSError, subprocess.SubprocessError) as error:
+        code = _complain(f"the demo could not be set up: {error}")
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        code = INTERRUPTED
+    (directory / VERDICT).write_text(str(code), encoding="ascii")
+    return 0
 
 
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, target)
+def _profile(options: list[str]) -> tuple[Path, list[str]]:
+    """Take --policy FILE out of the options: its relative paths start where the demo's own profile stands."""
+    if "--policy" not in options[:-1]:
+        return EXAMPLE / "profile.yaml", options
+    at = options.index("--policy")
+    return Path(options[at + 1]), options[:at] + options[at + 2 :]
 
 
-def _start(command: list[str]) -> int:
+def _complain(what: str) -> int:
+    print(what, file=sys.stderr)
+    return FAILED
+
+
+def _start(command: list[str]) -> None:
     """Run the stage, and see it ended before what it stands on is removed."""
     stage = subprocess.Popen(command)
     try:
-        return stage.wait()
+        stage.wait()
+    except KeyboardInterrupt:
+        _ask_to_end(stage.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            stage.wait(PATIENCE_SECONDS)
+        raise
     finally:
         stage.kill()  # --kill-child: the whole pid namespace goes with it
         stage.wait()
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def _ask_to_end(pid: int) -> None:
+    """Interrupt what unshare(1) started, so that enforcer clears up after its container."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGINT)
+
+
+def interrupt(number: int, _frame: object) -> None:
+    """End once, in order, however often a signal comes."""
+    for each in {number, signal.SIGINT, signal.SIGTERM}:
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

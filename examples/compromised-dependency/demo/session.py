@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECONDS = 60
+PATIENCE_SECONDS = 5
 ENFORCER = Path(__file__).resolve().parents[3] / "bin/enforcer"
 PYTHON = "/usr/bin/python3"
 CONTAINER = ("host", "python3", "/app/invoices.py", "/orders/orders.csv", "/reports")
@@ -45,7 +46,7 @@ def hold(directory: Path, options: list[str]) -> int:
     stage = Stage(directory)
     stage.build()
     options = [word.replace("{home}", str(stage.home)) for word in options]
-    profile = options if "--policy" in options else ["--policy", str(directory / "profile.yaml"), *options]
+    profile = ["--policy", str(directory / "profile.yaml"), *options]
     asked = subprocess.run(
         [ENFORCER, "plan", *profile, "--format", "json", *CONTAINER],
         env=stage.environment(),
@@ -90,10 +91,22 @@ def _execute(stage: Stage, command: Sequence[str]) -> tuple[int, str]:
         try:
             code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
+            code = _end(process)
+        except KeyboardInterrupt:
+            _end(process)
+            raise
         output.seek(0)
         return code, output.read().decode(errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End enforcer, or the application, which may need a moment to clear up."""
+    process.terminate()
+    try:
+        return process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _take_terminal() -> None:

@@ -18,6 +18,7 @@ from demo import servers
 
 USER = 65532  # decoys and application belong to the user that the container runs as: it is not their owner that refuses
 DESCRIPTOR = 9
+_MS_BIND = 1 << 12
 _VICTIM_PID = 4000  # far from any number that a container's own processes have
 _NUMBERS = {"x86_64": (248, 250), "aarch64": (217, 219)}  # add_key, keyctl
 _KEYCTL_JOIN_SESSION_KEYRING, _KEY_SPEC_SESSION_KEYRING = 1, -3
@@ -54,11 +55,19 @@ class Stage:
         self.reports.mkdir()
         for path in (self.reports, *(self.directory / "app").rglob("*")):
             os.chown(path, USER, USER)
+        self._state()
         _mount("tmpfs", "/run", "tmpfs", "mode=755,size=16m")
         self._etc()
         self._decoys()
         self._key()
         self.services.start()
+
+    def _state(self) -> None:
+        """The container is one of this machine: no other takes its ids, and after a kill -9 the next command clears up."""
+        state = Path(os.environ.get("ENFORCER_STATE", "/run/enforcer"))
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.directory / "state").mkdir(mode=0o700)
+        _mount(str(state), f"{self.directory}/state", "", "", _MS_BIND)
 
     def _etc(self) -> None:
         for name in ("etc", "etc-work"):
@@ -99,7 +108,7 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """What a developer's shell has set."""
         tokens = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "NPM_TOKEN", "DATABASE_URL"), self.canary)
-        own = {"ENFORCER_STORE": f"{self.directory}/store", "ENFORCER_STATE": "/run/enforcer", "HOME": str(self.home)}
+        own = {"ENFORCER_STORE": f"{self.directory}/store", "ENFORCER_STATE": f"{self.directory}/state", "HOME": str(self.home)}
         return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"} | tokens | own
 
     def tell(self, scratch: list[str]) -> None:
@@ -137,8 +146,11 @@ class Stage:
         return found
 
 
-def _mount(source: str, target: str, kind: str, options: str) -> None:
-    subprocess.run(["mount", "-t", kind, "-o", options, source, target], check=True)
+def _mount(source: str, target: str, kind: str, options: str, flags: int = 0) -> None:
+    """mount(2). Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(source.encode(), target.encode(), kind.encode(), flags, options.encode()) == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), target)
 
 
 def _disk() -> tuple[str, int]:

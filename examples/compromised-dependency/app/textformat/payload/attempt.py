@@ -47,11 +47,12 @@ class Note:
     call: str = ""
     args: tuple[int, ...] = ()
     path: str = ""
+    access: int = os.R_OK
     how_far: str = ""
 
-    def at(self, call: str, *args: int, path: str = "") -> None:
-        """Say which call comes next."""
-        self.call, self.args, self.path = call, args, path
+    def at(self, call: str, *args: int, path: str = "", access: int = os.R_OK) -> None:
+        """Say which call comes next; access: what of the path it needs, as access(2) takes it."""
+        self.call, self.args, self.path, self.access = call, args, path, access
 
 
 @dataclass
@@ -167,5 +168,7 @@ def _outcome(entry: Attempt, report: int) -> dict[str, Any]:
     except NothingError as error:
         return {"answer": str(error)}
     except OSError as error:
-        return {"answer": errno.errorcode.get(error.errno or 0, str(error))}
+        # access(2) looks at the file's mode and at its mount. Landlock is not asked by it.
+        permitted = bool(note.path) and os.access(note.path, note.access)
+        return {"answer": errno.errorcode.get(error.errno or 0, str(error)), "permitted": permitted}
     return {"reached": True}

@@ -18,6 +18,7 @@ _PERF_TYPE_SOFTWARE = 1
 _SYSLOG_ACTION_READ_ALL = 3
 _I386_SOCKET, _AF_PACKET, _SOCK_RAW = 359, 17, 3
 _MAX_ERRNO = 4095
+_AT_FDCWD, _HANDLE_SIZE = -100, 128
 
 
 def expect_loader(error: OSError) -> None:
@@ -26,6 +27,14 @@ def expect_loader(error: OSError) -> None:
         raise ImpossibleError("a kernel without modules") from error
     if error.errno not in {errno.ENOEXEC, errno.EINVAL, errno.EBADMSG, errno.EKEYREJECTED}:
         raise error
+
+
+@attempt("kernel", "open a file by its handle, past all mounts")
+def handle() -> None:
+    held = ctypes.create_string_buffer(struct.pack("=Ii", _HANDLE_SIZE, 0), 8 + _HANDLE_SIZE)  # struct file_handle
+    library("name_to_handle_at", _AT_FDCWD, __file__.encode(), held, ctypes.byref(ctypes.c_int()), 0)
+    root = os.open(os.path.dirname(__file__), os.O_RDONLY)
+    os.close(library("open_by_handle_at", root, held, os.O_RDONLY))
 
 
 @attempt("kernel", "load a kernel module")

@@ -15,7 +15,7 @@ _SETUID = 0o4755
 
 def append(path: str) -> None:
     """Leave the mark in a file that somebody else will run or heed."""
-    note.at("openat", path=path)
+    note.at("openat", path=path, access=os.W_OK)
     with open(path, "a", encoding="utf-8") as file:
         file.write(_MARK)
 
@@ -60,7 +60,7 @@ def setuid_shell() -> None:
 
 def execute(*words: str, inherit: tuple[int, ...] = ()) -> None:
     """Run a program; OSError says why it cannot be."""
-    note.at("execve", path=words[0])
+    note.at("execve", path=words[0], access=os.X_OK)
     subprocess.run(words, check=False, stdout=subprocess.DEVNULL, pass_fds=inherit)
 
 
