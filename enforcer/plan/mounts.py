@@ -95,7 +95,7 @@ def sources(where: Where, filesystem: Filesystem, files: Sources) -> tuple[Step,
         steps += _source(where, f"image {index}", source, ROOT, _HARDENED | calls.MOUNT_ATTR_RDONLY, recursive=recursive)
     for index, mount in enumerate(ordered(filesystem.mounts)):
         if mount.kind == "volume":
-            steps += _volume(mount, files)
+            steps += _volume(where, mount, files)
         if mount.kind in ("bind", "volume"):
             path = mount.source if mount.kind == "bind" else f"{files.volumes}/{mount.source}"
             steps += _source(where, f"mount {index}", path, mount.clause.path, _attributes(mount), recursive=True)
@@ -110,14 +110,15 @@ def _source(where: Where, name: str, path: str, clause: str, attributes: int, *,
     ]
 
 
-def _volume(mount: Mount, files: Sources) -> list[Step]:
+def _volume(where: Where, mount: Mount, files: Sources) -> list[Step]:
+    """Make a volume that is not there. Without root only init, as root of the user namespace, can give it to another id."""
     path = f"{files.volumes}/{mount.source}".encode()
     clause = mount.clause.path
     made = f"volume {mount.source}"
     return [
-        Step("launcher", "mkdirat", (calls.AT_FDCWD, path, 0o755), clause, result=made, tolerate=("EEXIST",)),
+        Step(where, "mkdirat", (calls.AT_FDCWD, path, 0o755), clause, result=made, tolerate=("EEXIST",)),
         Step(
-            "launcher",
+            where,
             "fchownat",
             (calls.AT_FDCWD, path, *files.owner, calls.AT_SYMLINK_NOFOLLOW),
             clause,
