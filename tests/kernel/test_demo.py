@@ -198,7 +198,7 @@ def test_nothing_is_left(tmp_path: Path) -> None:
     assert "reports" not in status
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nothing_is_left_when_it_is_interrupted(number: int, tmp_path: Path) -> None:
     with start(tmp_path) as demo:
         made = wait_for_groups(tmp_path)

@@ -18,6 +18,7 @@ FAILED = 2
 # The real machine keeps its mounts, processes, host name and network; what happens here is gone with the last process.
 NAMESPACES = ("unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child", "--mount-proc", "--")
 VERDICT = "verdict"
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT
 PATIENCE_SECONDS = 10
 
@@ -31,8 +32,8 @@ def main(options: list[str]) -> int:
         return 0
     if os.geteuid() != 0:
         return _complain("the demo runs as root: it makes a disposable machine to show what happens without confinement")
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGINT, interrupt)
+    for number in ENDING:
+        signal.signal(number, interrupt)
     profile, options = _profile(options)
     directory = Path(tempfile.mkdtemp(prefix=f"{EXAMPLE.name}-{os.getpid()}-", dir="/var/tmp"))  # a disk: tmpfs has no idmaps
     try:
@@ -51,7 +52,8 @@ def main(options: list[str]) -> int:
 
 def _in_stage(directory: Path, options: list[str]) -> int:
     """Say the verdict in a file: an exit code could be that of unshare(1)."""
-    signal.signal(signal.SIGINT, interrupt)
+    for number in ENDING:
+        signal.signal(number, interrupt)
     try:
         code = session.hold(directory, options)
     except (OSError, subprocess.SubprocessError) as error:
@@ -97,8 +99,8 @@ def _ask_to_end(pid: int) -> None:
             os.kill(int(child), signal.SIGINT)
 
 
-def interrupt(number: int, _frame: object) -> None:
+def interrupt(_number: int, _frame: object) -> None:
     """End once, in order, however often a signal comes."""
-    for each in {number, signal.SIGINT, signal.SIGTERM}:
+    for each in ENDING:
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
