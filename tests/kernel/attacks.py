@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.kernel.running import Site
 
 TOKEN = "ATTACK_TEST_TOKEN"
+PATIENCE_SECONDS = 120
 METADATA = "169.254.169.254"  # where clouds give credentials
 
 
@@ -75,9 +76,12 @@ def launch(
     options: Sequence[str] = (),
     image: str = "host",
     send: bytes | None = None,
-    seconds: int = 120,
+    uid: int | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command under a shipped profile, from a caller with a token in its environment. send: its standard input."""
+    """Run a command under a shipped profile, from a caller with a token in its environment.
+
+    send: its standard input. uid: of an ordinary user who owns the site, in place of root.
+    """
     interactive = [] if send is None else ["-i"]
     policy = shipped.POLICIES / f"{profile}.yaml"
     return subprocess.run(
@@ -87,7 +91,8 @@ def launch(
         check=False,
         cwd="/",
         env=site.environment(**{TOKEN: "secret"}),
-        timeout=seconds,
+        timeout=PATIENCE_SECONDS,
+        **({} if uid is None else {"user": uid, "group": uid, "extra_groups": []}),
     )
 
 
