@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import enforcer
@@ -34,9 +35,23 @@ def usage() -> str:
 
 def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
+    _standard_descriptors()
     debug = argv[:1] == ["--debug"]
     words = argv[1:] if debug else argv
     return guarded(lambda: _dispatch(words), debug=debug)
+
+
+def _standard_descriptors() -> None:
+    """Put /dev/null where the caller left descriptor 0, 1 or 2 closed.
+
+    The next file that is opened would get that number, and the payload's output would be written to it: to the container's
+    record, which names the control groups that the next command removes.
+    """
+    while (descriptor := os.open("/dev/null", os.O_RDWR)) <= 2:  # noqa: PLR2004  (standard error)
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  (os has it so)
+    os.close(descriptor)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  (a descriptor, for as long as we live)
+    sys.stderr = sys.stderr or open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
 
 
 def guarded(command: Callable[[], int], *, debug: bool = False) -> int:

@@ -78,7 +78,8 @@ class _Launch:
         self.system = system
 
     def run(self, identity: str, name: str, first: int) -> int:
-        streams = Streams(terminal=self.options.terminal, interactive=self.options.interactive)
+        ids = range(first, first + RANGE) if self.plan.one("first-id", "0") != "0" else range(0)
+        streams = Streams(terminal=self.options.terminal, interactive=self.options.interactive, ids=ids)
         sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
         ours, theirs = channel.pair()
         slots: dict[str, Value] = {

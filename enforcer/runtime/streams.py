@@ -1,8 +1,8 @@
 """What stands between the caller's standard streams and the payload's.
 
-A pipe or /dev/null of the caller is handed on as it is. Anything else (a terminal, a file, a socket, which could be connected
-elsewhere in the network namespace it is from) stays outside: the payload gets a pipe, or a terminal of its own, and what passes
-through is copied. On the launch path.
+A pipe or /dev/null of the caller is handed on as it is, where the payload cannot open it once more. Anything else (a terminal,
+a file, a socket, which could be connected elsewhere in the network namespace it is from) stays outside: the payload gets a
+pipe, or a terminal of its own, and what passes through is copied. On the launch path.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ import select
 import stat
 
 FIRST_FREE = 10
+_PTMX = os.makedev(5, 2)
 CHUNK = 4096  # PIPE_BUF: a write of that much to a pipe that polls as writable does not block
 
 
 class Relay:
-    """Copies from one descriptor to another, a chunk at a time."""
+    """Copies from one descriptor to another, a chunk at a time.
 
-    __slots__ = ("close_target", "pending", "source", "target")
+    own: the ends that are closed when the stream ends: whoever is at the other side of them must learn of it.
+    """
 
-    def __init__(self, source: int, target: int, *, close_target: bool) -> None:
+    __slots__ = ("_own", "pending", "source", "target")
+
+    def __init__(self, source: int, target: int, *, own: tuple[int, ...] = ()) -> None:
         self.source = source
         self.target = target
-        self.close_target = close_target
         self.pending = b""
+        self._own = own
 
     def waits_for(self) -> tuple[int, int]:
         """Return the descriptor and the poll(2) event that let it go on."""
@@ -52,18 +56,23 @@ class Relay:
         return True
 
     def close(self) -> None:
-        """End the stream for whoever reads it."""
-        if self.close_target:
-            os.close(self.target)
-            self.close_target = False
+        """End the stream for whoever reads it, and for whoever writes it: a payload must not wait for a full pipe for ever."""
+        for descriptor in self._own:
+            os.close(descriptor)
+        self._own = ()
 
 
 class Streams:
     """The payload's three streams (`inside`, descriptors above 9) and the relays that feed them."""
 
-    def __init__(self, *, terminal: bool, interactive: bool) -> None:
-        """Lay out the streams. terminal: the payload will have its own. interactive: the caller's standard input is for it."""
+    def __init__(self, *, terminal: bool, interactive: bool, ids: range) -> None:
+        """Lay out the streams.
+
+        terminal: the payload will have its own. interactive: the caller's standard input is for it. ids: the host's ids that it
+        can have; an empty range when they are the caller's own.
+        """
         self.terminal = terminal
+        self._ids = ids
         self.interactive = interactive
         self.relays: list[Relay] = []
         self.inside = [-1, -1, -1]
@@ -73,17 +82,20 @@ class Streams:
     def _input(self) -> int:
         if not self.interactive:
             return _high(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        if _harmless(0):
+        if _harmless(0, self._ids):
             return _high(os.dup(0))
         read, write = os.pipe2(os.O_CLOEXEC)
-        self.relays.append(Relay(0, write, close_target=True))
+        os.set_blocking(write, False)  # a payload that can open its end again could fill the pipe after it polled as writable
+        self.relays.append(Relay(0, write, own=(write,)))
         return _high(read)
 
     def _output(self, number: int) -> int:
-        if _harmless(number):
+        if _harmless(number, self._ids):
             return _high(os.dup(number))
         read, write = os.pipe2(os.O_CLOEXEC)
-        self.relays.append(Relay(read, number, close_target=False))
+        os.set_blocking(read, False)
+        target = _unblocked(number)
+        self.relays.append(Relay(read, target, own=(read,) if target == number else (read, target)))
         return _high(write)
 
     def started(self) -> None:
@@ -95,19 +107,40 @@ class Streams:
 
     def attach(self, master: int) -> None:
         """Connect the caller's terminal with the payload's."""
-        self.relays = [Relay(master, 1, close_target=False)]
+        os.set_blocking(master, False)  # a payload that does not read must not stop its supervisor
+        target = _unblocked(1)
+        self.relays = [Relay(master, target, own=() if target == 1 else (target,))]
         if self.interactive:
-            self.relays.append(Relay(0, master, close_target=False))
+            self.relays.append(Relay(0, master))
 
 
-def _harmless(number: int) -> bool:
-    """Tell whether the payload could do nothing with the descriptor but stream through it."""
+def _harmless(number: int, ids: range) -> bool:
+    """Tell whether the payload could do nothing with the descriptor but stream through it.
+
+    Who may open a pipe can do so through /proc/self/fd in the other direction, and no Landlock rule covers it: read what others
+    have written to a shared standard output, or write to a shared standard input.
+    """
     try:
         status = os.fstat(number)
     except OSError:
         return False
     null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
-    return stat.S_ISFIFO(status.st_mode) or null
+    sealed = len(ids) > 0 and status.st_uid not in ids and not status.st_mode & 0o077
+    return null or (stat.S_ISFIFO(status.st_mode) and sealed)
+
+
+def _unblocked(number: int) -> int:
+    """Open the caller's terminal once more, without blocking; anything else is used as it is.
+
+    A terminal that polls as writable still blocks a longer write while nobody reads it, and the supervisor has signals and a
+    time limit to heed. O_NONBLOCK on the caller's own descriptor would hold for everybody who shares it.
+    """
+    if not os.isatty(number) or os.fstat(number).st_rdev == _PTMX:  # to open that one again would make another terminal
+        return number
+    try:
+        return _high(os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:  # it belongs to another user (su), or /proc is not there
+        return number
 
 
 def _high(descriptor: int) -> int:

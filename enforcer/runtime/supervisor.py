@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGUSR1, SIGUSR2 = 1, 2, 3, 9, 10, 12
 SIGPIPE, SIGALRM, SIGTERM, SIGCONT, SIGWINCH = 13, 14, 15, 18, 28
 FORWARDED = (SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGTERM, SIGCONT)
+_ENDING = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _MASKED = (*FORWARDED, SIGWINCH, SIGPIPE)
 _SIG_BLOCK = 0
 _SFD_CLOEXEC = 0o2000000
@@ -79,8 +80,13 @@ class _Terminal:
             import termios  # noqa: PLC0415
 
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """The caller's terminal is gone: so is the payload's, which learns of it as from any terminal (SIGHUP, EIO)."""
         if self.master >= 0:
             os.close(self.master)
+            self.master = -1
 
     def resize(self) -> None:
         """Give the payload's terminal the size of the caller's."""
@@ -99,6 +105,7 @@ class _Loop:
         self.pidfd = syscalls.call("pidfd_open", child, 0)
         self.signals = syscalls.call("signalfd4", -1, _set(_MASKED), 8, _SFD_CLOEXEC)
         self.interrupts = 0
+        self.killed = False
 
     def run(self) -> int:
         try:
@@ -133,34 +140,45 @@ class _Loop:
         self.streams.relays = [relay for relay in self.streams.relays if self._moved(relay, ready)]
         return watched.intersection(ready)
 
-    @staticmethod
-    def _moved(relay: Relay, ready: dict[int, int]) -> bool:
+    def _moved(self, relay: Relay, ready: dict[int, int]) -> bool:
         descriptor, event = relay.waits_for()
         if not ready.get(descriptor, 0) & (event | _ENDED):
             return True
         goes_on = relay.write() if relay.pending else relay.read()
         if not goes_on:
             relay.close()
+            if relay.pending and relay.source == self.terminal.master:
+                self.terminal.hang_up()
         return goes_on
 
     def _drain(self) -> None:
-        """Deliver what the payload wrote before it ended. Its input is of no use any more."""
+        """Deliver what the payload wrote before it ended. Its input is of no use any more.
+
+        A slow reader is waited for, until a signal ends it, unless the payload was ended by force. Whoever else holds the
+        payload's end of a stream is not waited for.
+        """
         self.streams.relays = [relay for relay in self.streams.relays if relay.source != 0]
         end = time.monotonic() + _DRAIN_SECONDS
-        while self.streams.relays and time.monotonic() < end:
-            self._poll(set(), int(_DRAIN_SECONDS * 1000))
+        while self.streams.relays and (left := end - time.monotonic()) > 0:
+            waits = not self.killed and any(relay.pending for relay in self.streams.relays)
+            before = time.monotonic()
+            ready = self._poll({self.signals}, None if waits else int(left * 1000) + 1)
+            if self.signals in ready and self._next_signal() in _ENDING:
+                return
+            end += time.monotonic() - before if waits else 0
+
+    def _next_signal(self) -> int:
+        return int.from_bytes(os.read(self.signals, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
 
     def _signal(self) -> None:
-        content = os.read(self.signals, _SIGNALFD_SIGINFO_SIZE)
-        signal = int.from_bytes(content[:4], "little")
+        signal = self._next_signal()
         if signal == SIGWINCH:
             self.terminal.resize()
             return
         self.interrupts += 1 if signal in (SIGINT, SIGTERM, SIGQUIT) else 0
         if self.interrupts >= _PATIENCE:
-            sys.stderr.write("enforcer: the payload does not heed the signals: SIGKILL\n")
-            signal = SIGKILL
-        if signal != SIGPIPE:
+            self._kill("the payload does not heed the signals")
+        elif signal != SIGPIPE:
             self._send(signal)
 
     def _send(self, signal: int) -> None:
@@ -170,6 +188,12 @@ class _Loop:
             return
 
     def _out_of_time(self) -> None:
-        sys.stderr.write("enforcer: the time that resources.time grants is over: SIGKILL\n")
         self.deadline = None
+        self._kill("the time that resources.time grants is over")
+
+    def _kill(self, why: str) -> None:
+        """SIGKILL first: standard error may be a terminal that nobody reads."""
         self._send(SIGKILL)
+        if not self.killed:
+            self.killed = True
+            sys.stderr.write(f"enforcer: {why}: SIGKILL\n")
