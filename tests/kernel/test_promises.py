@@ -1,0 +1,313 @@
+"""Promises of docs/threat-model.md that no other test holds, and limits that it admits: one that is gone must leave it too."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kernel.running import ENFORCER, OPEN, Site, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ORDINARY = 65534
+WITHOUT_GROUPS = ["--accept-weaker", "resources.memory", "--accept-weaker", "resources.cpus"]
+CEILING = "profile: enforcer/v1\nname: ceiling\nsyscalls: {base: default}\nresources: {pids: 20}\n"
+
+
+def image(site: Site, directory: Path) -> Path:
+    """A copy of the site's image that a test may spoil."""
+    root = directory / "spoilt"
+    shutil.copytree(site.image, root, symlinks=True)
+    directory.chmod(0o755)
+    return root
+
+
+@pytest.mark.parametrize("name", ["proc", "dev"])
+def test_a_place_of_the_kernels_that_is_a_link_in_the_image_is_refused(site: Site, tmp_path: Path, name: str) -> None:
+    """CVE-2023-28642, CVE-2026-41579: what is mounted there would land elsewhere."""
+    root = image(site, tmp_path)
+    (root / name).symlink_to("/home")
+    done = site.run(OPEN, "/bin/true", image=root)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "ELOOP" in done.stderr
+
+
+def test_device_nodes_of_the_image_are_never_looked_at(site: Site, tmp_path: Path) -> None:
+    """CVE-2025-31133: a /dev/null of the image that leads elsewhere."""
+    root = image(site, tmp_path)
+    (root / "dev").mkdir()
+    (root / "dev" / "null").symlink_to("/etc/passwd")
+    seen = site.output(OPEN, "/bin/stat", "-c", "%t:%T", "/dev/null", image=root)
+    assert seen == "1:3\n"
+    assert (root / "etc" / "passwd").stat().st_size > 0
+
+
+def test_a_target_behind_a_link_of_the_image_stays_inside(site: Site, tmp_path: Path) -> None:
+    """CVE-2021-30465, CVE-2024-45310: nothing is mounted or made on the host, whatever the image's links say."""
+    host = tmp_path / "host"
+    host.mkdir()
+    root = image(site, tmp_path)
+    (root / "way").symlink_to(host)
+    (root / "up").symlink_to("../../../../../../../../" + str(host).lstrip("/"))
+    before = snapshot(tmp_path)
+    for link in ("way", "up"):
+        mount = f"filesystem: {{mounts: [{{tmpfs: true, at: /{link}/made, size: 1MiB}}]}}\n"
+        done = site.run(OPEN + mount, "/bin/true", image=root)
+        assert done.returncode in (0, 125)
+        assert snapshot(tmp_path) == before
+    assert site.run(OPEN + "run: {cwd: /way/work}\n", "/bin/true", image=root).returncode in (0, 125)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["symlink", "directory"])
+def test_a_source_that_leads_elsewhere_makes_a_new_plan(site: Site, tmp_path: Path, kind: str) -> None:
+    """A plan holds the path that its links led to; when they lead elsewhere it is not used again."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    tmp_path.chmod(0o755)
+    (tmp_path / "granted").symlink_to("one")
+    profile = OPEN + f"filesystem: {{mounts: [{{bind: {tmp_path}/granted, at: /data}}]}}\n"
+    assert site.output(profile, "/bin/cat", "/data/file") == "one"
+    (tmp_path / "granted").unlink()
+    if kind == "symlink":
+        (tmp_path / "granted").symlink_to("two")
+    else:
+        (tmp_path / "two").rename(tmp_path / "granted")
+    assert site.output(profile, "/bin/cat", "/data/file") == "two"
+
+
+@pytest.fixture(name="own")
+def own_site(tmp_path: Path) -> Site:
+    """A store and state of one test's own, to spoil."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can launch with everything on")
+    return Site(tmp_path)
+
+
+def plans(site: Site) -> list[Path]:
+    return [path for path in (site.store / "cache" / "plans").iterdir() if not path.name.startswith(".")]
+
+
+def test_a_kept_plan_is_used_only_while_nothing_changed(own: Site) -> None:
+    profile = own.profile("syscalls: {base: default}\n")
+    words = [str(ENFORCER), "run", "--policy", str(profile), f"rootfs:{own.image}", *"/bin/payload calls 135 -1".split()]
+    answers = []
+    for text in (
+        "syscalls: {base: default}\n",
+        "syscalls: {base: default}\n",
+        "syscalls: {base: default, allow: [personality]}\n",
+    ):
+        profile.write_text("profile: enforcer/v1\nname: test\n" + text)
+        answers.append(subprocess.run(words, capture_output=True, text=True, check=True, env=own.environment()).stdout)
+    assert answers == ["-EPERM\n", "-EPERM\n", "0\n"]
+    assert plans(own)
+
+
+def test_a_damaged_plan_is_made_again_and_one_that_others_can_write_is_refused(own: Site) -> None:
+    call = ("personality", 0xFFFFFFFF)
+    assert own.calls("syscalls: {base: default}\n", call) == ["-EPERM"]
+    (plan,) = plans(own)
+    whole = plan.read_bytes()
+    for at in (0, len(whole) // 2, len(whole) - 1):
+        plan.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert own.calls("syscalls: {base: default}\n", call) == ["-EPERM"]
+        assert whole in [path.read_bytes() for path in plans(own)]
+    plan.chmod(0o602)
+    done = own.run("syscalls: {base: default}\n", "/bin/payload", "calls", "135", "-1")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "can be changed by others" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["store", "store/cache", "store/cache/plans", "store/volumes", "state", "state/containers"])
+def test_a_directory_of_ours_that_others_can_enter_is_refused(own: Site, name: str) -> None:
+    """CVE-2021-41103."""
+    assert own.run(OPEN, "/bin/true").returncode == 0
+    place = own.directory / name
+    for mode, owner in ((0o711, 0), (0o700, ORDINARY)):
+        place.chmod(mode)
+        os.chown(place, owner, owner)
+        done = own.run(OPEN + f"resources: {{pids: {os.getpid() % 50 + 9}}}\n", "/bin/true")
+        assert (done.returncode, done.stdout) == (125, ""), done.stderr
+        assert str(place) in done.stderr
+        place.chmod(0o700)
+        os.chown(place, 0, 0)
+
+
+def test_a_ceiling_bounds_every_run_and_must_be_roots_alone(own: Site) -> None:
+    """In a mount namespace with an /etc of its own."""
+    run = f"{ENFORCER} run --policy {own.profile('extends: base/shell')} rootfs:{own.image} /bin/sh -c"
+    forks = "'sleep 1 & sleep 1 & sleep 1 & echo many'"
+    script = f"""
+        set -e
+        mkdir {own.directory}/upper {own.directory}/work
+        mount -t overlay -o lowerdir=/etc,upperdir={own.directory}/upper,workdir={own.directory}/work overlay /etc
+        {run} {forks}
+        mkdir -p /etc/enforcer
+        printf '{CEILING.replace("20", "3")}' >/etc/enforcer/ceiling.yaml
+        {run} {forks} || echo bounded
+        chmod 0666 /etc/enforcer/ceiling.yaml
+        echo '# changed' >>/etc/enforcer/ceiling.yaml
+        {run} {forks} || echo $?
+    """
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=True, env=own.environment()
+    )
+    assert done.stdout.split() == ["many", "bounded", "125"], done.stderr
+    assert "the site ceiling can be written by others than root" in done.stderr
+
+
+@pytest.fixture(scope="module", name="person")
+def ordinary_user() -> Iterator[Path]:
+    """A directory that an ordinary user without subordinate ids owns, beside an image of root's."""
+    if os.geteuid() != 0:
+        pytest.skip("root becomes an ordinary user here")
+    directory = Path(os.environ["TMPDIR"]) / f"person-{os.getpid()}"
+    (directory / "home").mkdir(parents=True)
+    Site.make_image(directory / "image")
+    for path in (directory, directory / "image"):
+        path.chmod(0o755)
+    os.chown(directory / "home", ORDINARY, ORDINARY)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def rootless(person: Path, text: str, *command: str, groups: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run as the ordinary user. text: a profile. command: options, then the command after the image."""
+    profile = person / "profile.yaml"
+    profile.write_text("profile: enforcer/v1\nname: test\n" + text)
+    profile.chmod(0o644)
+    at = command.index("--")
+    home = person / "home"
+    words = [str(ENFORCER), "run", "--policy", str(profile), *command[:at], f"rootfs:{person}/image", *command[at + 1 :]]
+    return subprocess.run(
+        words,
+        user=ORDINARY,
+        group=ORDINARY,
+        extra_groups=groups,
+        env={"PATH": os.environ["PATH"], "ENFORCER_STORE": f"{home}/store", "ENFORCER_STATE": f"{home}/state"},
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_ordinary_user_launches_with_everything_but_control_groups(person: Path) -> None:
+    done = rootless(person, OPEN, "--", "/bin/payload", "look")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.replace(":\t", " ").splitlines()
+    assert {f"status.{name} 0000000000000000" for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} <= set(lines)
+    assert {"status.NoNewPrivs 1", "status.Seccomp 2", "securebits 239"} <= set(lines)
+    mounted = rootless(person, OPEN, "--", "/bin/cat", "/proc/self/mounts").stdout
+    assert {line.split()[1] for line in mounted.splitlines() if not line.split()[1].startswith("/dev/")} == {
+        "/",
+        "/proc",
+        "/dev",
+    }
+    forks = rootless(person, OPEN + "resources: {processes: 10}\n", "--", "/bin/payload", "look", "forks=50").stdout
+    assert 0 < int(next(line for line in forks.splitlines() if line.startswith("forks ")).split()[1]) < 10
+
+
+def test_an_ordinary_user_without_control_groups_is_refused_bounds_on_memory(person: Path) -> None:
+    bounded = OPEN + "resources: {memory: 64MiB, cpus: 1}\n"
+    done = rootless(person, bounded, "--", "/bin/true")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "resources.memory is impossible here" in done.stderr
+    accepted = rootless(person, bounded, *WITHOUT_GROUPS, "--", "/bin/true")
+    assert accepted.returncode == 0
+    assert "accepted as weaker: resources.memory" in accepted.stderr
+
+
+def test_groups_that_cannot_be_dropped_are_a_refusal(person: Path) -> None:
+    """With a single id mapped setgroups(2) is denied, so a caller with more groups must accept that they stay."""
+    done = rootless(person, OPEN, "--", "/bin/true", groups=(ORDINARY, 6))
+    assert (done.returncode, done.stdout) == (125, "")
+    assert "run.user is weaker here" in done.stderr
+    assert rootless(person, OPEN, "--accept-weaker", "run.user", "--", "/bin/true", groups=(ORDINARY, 6)).returncode == 0
+
+
+def test_limit_a_single_id_is_the_callers_own(person: Path) -> None:
+    granted = person / "home" / "granted"
+    granted.mkdir()
+    os.chown(granted, ORDINARY, ORDINARY)
+    bind = f"filesystem: {{mounts: [{{bind: {granted}, at: /data, access: write}}]}}\n"
+    shown = rootless(person, OPEN + bind, "--", "/bin/sh", "-c", "id -u; cat /proc/self/uid_map; echo x >/data/made").stdout
+    assert shown.split() == ["65532", "65532", str(ORDINARY), "1"]
+    assert (granted / "made").stat().st_uid == ORDINARY
+
+
+def test_limit_high_bits_pass_conditions_that_are_not_equalities(site: Site) -> None:
+    """The kernel hands 64 bits to the filter and looks at 32 of them itself: personality(2) is 8 either way."""
+    calls = [("personality", 8), ("personality", 8 | 1 << 32), ("personality", 0xFFFFFFFF)]
+    for operator, answers in {"!=": ["-EPERM", "0", "8"], ">": ["-EPERM", "0", "8"], "==": ["0", "-EPERM", "-EPERM"]}.items():
+        rule = (
+            f"syscalls: {{base: default, allow: [{{names: [personality], args: [{{index: 0, op: '{operator}', value: 8}}]}}]}}"
+        )
+        assert site.calls(rule + "\n", *calls) == answers
+    masked = (
+        "syscalls: {base: default, allow: [{names: [personality], args: [{index: 0, op: '&==', mask: 0xffffffff, value: 8}]}]}"
+    )
+    assert site.calls(masked + "\n", *calls) == ["0", "8", "-EPERM"]
+
+
+def test_limit_a_bind_brings_what_is_mounted_below_its_source(site: Site, tmp_path: Path) -> None:
+    """With the attributes of its clause."""
+    (tmp_path / "below").mkdir()
+    tmp_path.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "enforcer-test", tmp_path / "below"], check=True)
+    try:
+        (tmp_path / "below" / "file").write_text("below")
+        profile = OPEN + f"filesystem: {{mounts: [{{bind: {tmp_path}, at: /data}}]}}\n"
+        seen = site.look(profile, "r:/data/below/file", "c:/data/below")
+    finally:
+        subprocess.run(["umount", tmp_path / "below"], check=True)
+    assert (seen["r:/data/below/file"], seen["c:/data/below"]) == ("1", "-EROFS")
+
+
+def test_limit_files_that_cannot_be_idmapped_belong_to_nobody(site: Site, tmp_path: Path) -> None:
+    """What is made there carries the host id of the container's range, which a later container can get."""
+    tmp_path.chmod(0o755)
+    subprocess.run(["mount", "-t", "ramfs", "enforcer-test", tmp_path], check=True)
+    try:
+        tmp_path.chmod(0o777)
+        (tmp_path / "file").write_text("x")
+        profile = OPEN + f"filesystem: {{mounts: [{{bind: {tmp_path}, at: /data, access: write}}]}}\n"
+        shown = site.output(profile, "/bin/sh", "-c", "stat -c %u /data/file; echo x >/data/made; stat -c %u /data/made")
+        made = (tmp_path / "made").stat().st_uid
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert shown.split() == ["65534", "65532"]
+    assert made > ORDINARY
+
+
+def test_limit_figures_of_the_host_that_have_no_namespace(site: Site) -> None:
+    shown = site.output("syscalls: {base: default}\n", "/bin/busybox", "uname", "-r").strip()
+    assert shown == os.uname().release
+    sysinfo = site.output("syscalls: {base: default}\n", "/bin/busybox", "uptime")
+    assert "load average" in sysinfo
+
+
+def test_limit_complaining_refuses_nothing_of_the_native_abi(site: Site) -> None:
+    complain = "syscalls: {base: minimal, violation: complain}\n"
+    assert site.calls(complain, ("personality", 0xFFFFFFFF), ("unshare", 0x10000000), ("socket", 2, 1, 0)) == ["0", "0", "3"]
+
+
+def test_limit_what_a_payload_prints_reaches_the_callers_terminal_as_it_is(site: Site) -> None:
+    words = " ".join(site.words(OPEN, ["/bin/printf", "'\\033]0;title\\007'"]))
+    command = ["script", "-qec", words, os.devnull]
+    shown = subprocess.run(command, capture_output=True, check=True, env=site.environment(), stdin=subprocess.DEVNULL).stdout
+    assert b"\033]0;title\007" in shown
+
+
+def test_limit_pid_1_is_hidden_but_there(site: Site) -> None:
+    profile = OPEN + "run: {init: true}\n"
+    assert site.shell(profile, "ls -d /proc/1; kill -0 1 && echo there; kill -9 1; echo on").split() == ["there", "on"]
+    assert site.run(profile, "/bin/sh", "-c", "kill -TERM 1; sleep 5").returncode == 143
