@@ -65,7 +65,7 @@ def enforce(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforce
     host_users = policy.namespaces.user == "host"
     return (
         *userns.decide(policy.namespaces, policy.run, facts),
-        *_identity(policy, subject),
+        *_identity(policy, subject, facts),
         *namespaces.decide(policy.namespaces, facts),
         *mounts.decide(policy.filesystem, facts),
         *_one_target(policy),
@@ -79,7 +79,7 @@ def enforce(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforce
     )
 
 
-def _identity(policy: Policy, subject: Subject) -> tuple[Enforcement, ...]:
+def _identity(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforcement, ...]:
     clause, (uid, gid) = policy.run.clause, subject.user
     place = clause.place
     if uid == 0 and not policy.run.root:
@@ -88,7 +88,8 @@ def _identity(policy: Policy, subject: Subject) -> tuple[Enforcement, ...]:
     if policy.namespaces.user != "host" and max(uid, gid, *subject.groups, 0) > _MAX_ID:
         why = f"the container's user namespace maps ids 0 to {_MAX_ID}"
         return (Enforcement("run.user", place, "impossible", "setresuid", why),)
-    return (Enforcement("run.user", place, "enforced", f"setgroups, setresgid {gid}, setresuid {uid}"),)
+    groups = "" if userns.way(policy.namespaces, facts) == "single" else "setgroups, "  # denied there, user_namespaces(7)
+    return (Enforcement("run.user", place, "enforced", f"{groups}setresgid {gid}, setresuid {uid}"),)
 
 
 def _one_target(policy: Policy) -> tuple[Enforcement, ...]:
