@@ -283,13 +283,16 @@ def _reap() -> int:
 
 def main() -> None:
     """Answer one question: {"request": …, "look": bool, "fresh": directories to remove before each, "marks": files that
-    a payload leaves, "jobs": […]}.
+    a payload leaves, "planned": a file to make when the plan is made, "jobs": […]}.
     """
     question = json.load(sys.stdin)
     if question.get("shared"):
         share_mounts()
     hostile()
     steps, record = planned(question["request"])
+    if "planned" in question:
+        with open(question["planned"], "x"):
+            pass
     answers = []
     for job in question["jobs"]:
         for path in question.get("fresh", []):

@@ -1,4 +1,4 @@
-"""Files: root, mounts, secrets, devices, /dev and /proc; what is granted works, what is not is refused, the image stays as it is."""
+"""Files: root, mounts, secrets, devices, /dev and /proc. What is granted works, what is not is refused; images stay."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,7 +55,7 @@ def test_containers_at_the_same_time_have_ranges_of_ids_that_do_not_overlap(site
     ranges = sorted((int(first), int(count)) for _, first, count in maps)
     assert {inside for inside, _, _ in maps} == {"0"}
     assert all(first >= 65536 and count == 65536 for first, count in ranges)
-    assert all(low[0] + low[1] <= high[0] for low, high in zip(ranges, ranges[1:], strict=False))
+    assert all(low[0] + low[1] <= high[0] for low, high in pairwise(ranges))
 
 
 def test_files_keep_their_owners(site: Site, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_keys_of_the_caller_are_not_there(site: Site) -> None:
 
 
 def test_groups_are_exactly_those_of_the_policy(site: Site) -> None:
-    """CVE-2023-25173, CVE-2022-36109: neither the caller's groups nor those that the image gives to a root it does not run as."""
+    """CVE-2023-25173, CVE-2022-36109: neither the caller's groups nor those of the image's root."""
     (site.image / "etc" / "group").write_text("root:x:0:\nuser:x:1000:\nextra:x:77:user,root\n")
     try:
         for user, groups in (("1000:1000", ""), ("0:0", ""), ("0:50", "")):
@@ -242,6 +242,13 @@ def test_a_terminal_of_its_own(site: Site) -> None:
     terminal.type("\x03")
     terminal.until("interrupted")
     assert terminal.end() == 7
+
+
+def test_nothing_can_be_typed_into_a_terminal_by_the_payload(site: Site) -> None:
+    """The filter refuses TIOCSTI and TIOCLINUX, with any high bits set."""
+    calls = ["16 0 0x5412 @x", "16 0 0x541c @x", "16 0 0x100005412 @x"]
+    done = site.run("syscalls: {base: default}\n", "/bin/payload", "calls", *" , ".join(calls).split(), options=["-t"])
+    assert done.stdout.split() == ["-EPERM"] * 3
 
 
 def test_a_terminal_follows_the_size_of_the_callers(site: Site) -> None:

@@ -91,7 +91,7 @@ def test_time_is_bounded(site: Site) -> None:
 
 
 def test_core_dumps_and_priorities_are_bounded(site: Site) -> None:
-    """A core pattern that is a pipe would start a program of the host even at RLIMIT_CORE 0: 1 is the smallest that does not."""
+    """A core pattern that is a pipe starts a program of the host even at RLIMIT_CORE 0; 1 is the smallest that does not."""
     seen = site.look(OPEN)
     assert (seen["limit.4"], seen["limit.12"], seen["limit.13"], seen["limit.14"]) == ("1 1", "0 0", "0 0", "0 0")
     assert site.calls(OPEN, ("setpriority", 0, 0, 0xFFFFFFEC), ("setrlimit", 4, "^" + "ff" * 16)) == ["-EACCES", "-EPERM"]
