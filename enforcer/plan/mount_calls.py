@@ -21,6 +21,7 @@ O_PATH = 0o10000000
 O_DIRECTORY = 0o200000
 O_CLOEXEC = 0o2000000
 O_NOFOLLOW = 0o400000
+RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
@@ -54,11 +55,11 @@ def open_path(where: Where, name: str, path: str, clause: str, note: str = "") -
 
 
 def open_inside(
-    name: str, path: str, clause: str, *, resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, flags: int = O_PATH
+    name: str, path: str, clause: str, *, resolve: int = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, top: str = "root"
 ) -> Step:
     """Open a path beneath the container's root (result "root"), which no symbolic link of the image can leave."""
-    how = words(flags | O_CLOEXEC, 0, resolve)
-    return Step("init", "openat2", (Ref("root"), path.lstrip("/").encode() or b".", how, len(how)), clause, result=name)
+    how = words(O_PATH | O_CLOEXEC, 0, resolve)
+    return Step("init", "openat2", (Ref(top), path.lstrip("/").encode() or b".", how, len(how)), clause, result=name)
 
 
 def clone_tree(where: Where, source: str, name: str, clause: str, *, recursive: bool, note: str = "") -> Step:
@@ -127,15 +128,19 @@ def make_file(parent: str, name: str, clause: str) -> Step:
     return Step("init", "mknodat", (Ref(parent), name.encode(), S_IFREG | 0o444, 0), clause, tolerate=("EEXIST",))
 
 
-def make_target(path: str, clause: str, *, directory: bool) -> list[Step]:
-    """Make what is missing of a path beneath the container's root; it lands in the writable layer, never in the image."""
+def make_target(path: str, clause: str, *, directory: bool, top: str = "root") -> list[Step]:
+    """Make what is missing of a path beneath the mount `top`; in the root it lands in the writable layer, never in the image.
+
+    A symbolic link of the image that leads into another mount, which may be the host's own directory, is refused (EXDEV).
+    """
     steps: list[Step] = []
     parts = path.strip("/").split("/")
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
     for depth, part in enumerate(parts):
-        parent = "root"
+        parent = top
         if depth:
             parent = "parent"
-            steps.append(open_inside(parent, "/".join(parts[:depth]), clause))
+            steps.append(open_inside(parent, "/".join(parts[:depth]), clause, resolve=resolve, top=top))
         last = depth == len(parts) - 1
         steps.append(make_directory(parent, part, clause) if directory or not last else make_file(parent, part, clause))
         if depth:

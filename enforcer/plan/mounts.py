@@ -210,23 +210,33 @@ def proc() -> tuple[Step, ...]:
 def mount_all(filesystem: Filesystem, files: Sources) -> tuple[Step, ...]:
     """Mount what the clauses grant, parents first."""
     steps: list[Step] = []
-    covered: list[str] = []  # targets that are the host's own files: nothing is created below them
+    tops = _tops(filesystem, files)
     for index, mount in enumerate(ordered(filesystem.mounts)):
         clause = mount.clause.path
         name = f"mount {index}"
         directory = mount.kind in ("tmpfs", "volume") or files.kinds.get(mount.source) == "directory"
-        if not any(mount.at.startswith(f"{above}/") for above in covered):
-            steps += calls.make_target(mount.at, clause, directory=directory and mount.kind != "secret")
+        steps += _make(mount.at, clause, tops, directory=directory and mount.kind != "secret")
         if mount.kind == "tmpfs":
             options = {"mode": "1777", "size": str(mount.size or DEFAULT_TMPFS_SIZE)}
             steps += calls.new_filesystem("tmpfs", name, options, _attributes(mount), clause)
         elif mount.kind == "secret":
             steps += _secret(name, mount)
-        else:
-            covered.append(mount.at)
         steps += [calls.open_inside("target", mount.at, clause), calls.attach(name, "target", b"", clause, note=mount.at)]
         steps.append(Step("init", "close", (Ref("target"),), clause))
     return tuple(steps)
+
+
+def _tops(filesystem: Filesystem, files: Sources) -> dict[str, str]:
+    """Where something is mounted → the result to make things below it in; "" where nothing is made: it is not ours."""
+    ours = {mount.at: f"mount {n}" for n, mount in enumerate(ordered(filesystem.mounts)) if mount.kind == "tmpfs"}
+    others = {mount.at: "" for mount in filesystem.mounts if mount.kind != "tmpfs"}
+    return {"/proc": "", "/dev": "dev", **{target: "" for _, target in files.binds}, **others, **ours}
+
+
+def _make(path: str, clause: str, tops: Mapping[str, str], *, directory: bool) -> list[Step]:
+    above = max((top for top in tops if path.startswith(f"{top}/")), key=len, default="")
+    top = tops.get(above, "root")
+    return calls.make_target(path.removeprefix(above), clause, directory=directory, top=top) if top else []
 
 
 def _secret(name: str, mount: Mount) -> list[Step]:
@@ -251,9 +261,13 @@ def _secret(name: str, mount: Mount) -> list[Step]:
     ]
 
 
-def working_directory(path: str) -> tuple[Step, ...]:
-    """Make the working directory where the image lacks it, as Docker does, beneath the root only (CVE-2026-55686)."""
-    return tuple(calls.make_target(path, "run.cwd", directory=True)) if path != "/" else ()
+def working_directory(path: str, filesystem: Filesystem, files: Sources) -> tuple[Step, ...]:
+    """Make the working directory where the image lacks it, as Docker does, beneath the root only (CVE-2026-55686).
+
+    Not in a directory of the host: an image names it, and it would belong to root there.
+    """
+    tops = _tops(filesystem, files)
+    return () if path == "/" or path in tops else tuple(_make(path, "run.cwd", tops, directory=True))
 
 
 def seal(filesystem: Filesystem) -> tuple[Step, ...]:
@@ -269,8 +283,6 @@ def pivot() -> tuple[Step, ...]:
     return (
         Step("init", "fchdir", (Ref("root"),), ROOT),
         Step("init", "pivot_root", (b".", b"."), ROOT, note="the old root now lies on top of the new one"),
-        Step(
-            "init", "umount2", (b".", mnt_detach), ROOT, note="the old root is gone, with the stage and every host mount"
-        ),
+        Step("init", "umount2", (b".", mnt_detach), ROOT, note="the old root is gone, with the stage and every host mount"),
         Step("init", "chdir", (b"/",), ROOT),
     )

@@ -87,7 +87,7 @@ def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) 
         *mounts.proc(),
         *devices.assemble(tree.devices),
         *mounts.mount_all(tree, files),
-        *mounts.working_directory(payload.cwd),
+        *mounts.working_directory(payload.cwd, tree, files),
         devices.seal(),
         *mounts.seal(tree),
         *namespaces.hostname(policy.namespaces),

@@ -157,9 +157,15 @@ def test_the_old_root_goes_whole() -> None:
 
 
 def test_the_working_directory_is_made_beneath_the_root_only() -> None:
-    assert mounts.working_directory("/") == ()
-    found = mounts.working_directory("/srv/app")
-    assert {step.args[0] for step in found if step.call == "mkdirat"} == {Ref("root"), Ref("parent")}
+    found = policy("filesystem: {mounts: [{bind: /x, at: /data, access: write}, {tmpfs: true, at: /tmp, size: 1MiB}]}")
+
+    def made(path: str) -> set[object]:
+        steps = mounts.working_directory(path, found.filesystem, files(found))
+        return {step.args[0] for step in steps if step.call == "mkdirat"}
+
+    assert made("/srv/app") == {Ref("root"), Ref("parent")}
+    assert made("/tmp/work") == {Ref("mount 1")}
+    assert made("/") == made("/data") == made("/data/sub/directory") == set()
 
 
 BIND = "filesystem: {mounts: [{bind: /srv/data, at: /data}]}"
