@@ -1,4 +1,7 @@
-"""What a launch may leave on a host: mounts, cgroups, network namespaces, links, nft tables, state, files and processes."""
+"""What a launch may leave on a host: mounts, cgroups, network namespaces, links, nft tables, state, files and processes.
+
+And what it may change there: devices, users and their subordinate ids. A change shows as a new trace.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 
 PREFIX = "enforcer-tests-"
 SESSION = "ENFORCER_TESTS_SESSION"  # the environment variable that marks the session's processes; its value is a directory
-STATE = Path("/run/enforcer")
+STATE, STORE = Path("/run/enforcer"), Path("/var/lib/enforcer")  # of whoever does not say otherwise, which every test does
+ACCOUNTS = ("/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +32,7 @@ class Trace:
 
 def find() -> list[Trace]:
     """Everything that carries enforcer's or the session's name now; the session's own directory is not a trace."""
-    return [*_mounts(), *_cgroups(), *_network(), *_files(), *_processes()]
+    return [*_mounts(), *_cgroups(), *_network(), *_files(), *_processes(), *_devices(), *_accounts()]
 
 
 def _mounts() -> Iterator[Trace]:
@@ -58,6 +62,8 @@ def _files() -> Iterator[Trace]:
     session = Path(os.environ[SESSION])
     for state in (STATE, session / "state"):
         yield from (Trace("state", str(path), certain=state != STATE) for path in state.glob("containers/[0-9]*"))
+    for directory in (STATE, STORE):
+        yield from (Trace("file", str(path)) for path in directory.glob("*"))
     for directory in ("/tmp", "/var/tmp"):
         for path in Path(directory).glob("*enforcer*"):
             if not path.name.startswith(PREFIX):
@@ -68,17 +74,32 @@ def _files() -> Iterator[Trace]:
 
 
 def _processes() -> Iterator[Trace]:
-    """Processes that inherited the session's mark, other than the session's own (which ends after us)."""
+    """Processes that inherited the session's mark, other than its own (which end after us), and those in containers."""
     mark = f"{SESSION}={os.environ[SESSION]}\0".encode()
-    own = _ancestors()
+    own, here = _ancestors(), Path("/proc/self/ns/user").readlink()
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             marked = mark in (directory / "environ").read_bytes() + b"\0"
+            confined = (directory / "ns/user").readlink() != here
             command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:  # it ended, or is not ours to read
             continue
-        if marked and int(directory.name) not in own:
-            yield Trace("process", f"{directory.name} {command}", certain=True)
+        if (marked or confined) and int(directory.name) not in own:
+            yield Trace("process", f"{directory.name} {command}", certain=marked)
+
+
+def _devices() -> Iterator[Trace]:
+    """The nodes of /dev with owner and mode: a runtime that is handed the host's own may give it to a container's user."""
+    for path in Path("/dev").iterdir():
+        status = path.lstat()
+        if path.is_char_device() or path.is_block_device():
+            yield Trace("device", f"{path} {status.st_uid}:{status.st_gid} {status.st_mode:o}")
+
+
+def _accounts() -> Iterator[Trace]:
+    for path in map(Path, ACCOUNTS):
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        yield from (Trace("account", f"{path}: {line}") for line in lines)
 
 
 def _ancestors() -> frozenset[int]:

@@ -78,7 +78,8 @@ def started(runtime: str, directory: Path, name: str) -> subprocess.CompletedPro
     hidden = Path("/sys/fs/cgroup/unified")
     if runtime == "crun" and hidden.is_dir():  # it refuses the hybrid layout
         words = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {hidden} && exec "$@"', "sh", *words]
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+    # A pipe: crun gives its standard input to the container's user, even the host's own /dev/null.
+    return subprocess.run(words, input="", capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_a_runtime_runs_the_plan(site: Site, tmp_path: Path, runtime: str) -> None:
