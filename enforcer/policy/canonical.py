@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from enforcer.policy.profile import ALWAYS
+from enforcer.policy.profile import ALWAYS, MAX_U64
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,8 +88,9 @@ def _allowed(syscalls: Syscalls) -> Iterable[str | Document]:
 
 
 def _ordered(match: Match) -> Match:
-    """The same conjunction, however its conditions were written."""
-    return tuple(sorted(set(match), key=_condition_key))
+    """The same conjunction, however its conditions were written: a mask that means nothing tells none apart."""
+    said = {condition if condition.op == "&==" else replace(condition, mask=MAX_U64) for condition in match}
+    return tuple(sorted(said, key=_condition_key))
 
 
 def _condition_key(condition: ArgumentCondition) -> tuple[int, str, int, int]:
