@@ -7,8 +7,10 @@ import pty
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import tty
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from tests.kernel.running import OPEN, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 SOON = 15
 BRIEF = "resources: {time: 1s}\n"
@@ -54,15 +55,15 @@ def terminal() -> Iterator[tuple[int, int]]:
     os.close(slave)
 
 
-@pytest.fixture(scope="session")
-def user_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+@pytest.fixture(scope="module")
+def user_site() -> Iterator[Site]:
     """A site of a user without rights."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    directory: Path = tmp_path_factory.mktemp("user")
-    for path in (directory, *directory.parents[:1]):
-        path.chmod(0o755)
-    return Site(directory, "daemon")
+    directory = Path(tempfile.mkdtemp(prefix="review-"))
+    directory.chmod(0o755)
+    yield Site(directory, "daemon")
+    shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)], ids=str)
@@ -150,7 +151,7 @@ def test_a_payload_cannot_read_what_others_wrote_to_a_shared_pipe(user_site: Sit
     read, write = os.pipe()
     shutil.chown(write, "daemon")
     os.write(write, STOLEN)
-    stealing = ["/bin/sh", "-c", "exec 3</proc/self/fd/1 && head -c 17 <&3 >&2"]
+    stealing = ["/bin/sh", "-c", "echo started >&2; exec 3</proc/self/fd/1 && head -c 17 <&3 >&2"]
     process = start(user_site, "run: {user: '0:0', init: false}\n" + OPEN, stealing, stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     try:
@@ -158,6 +159,7 @@ def test_a_payload_cannot_read_what_others_wrote_to_a_shared_pipe(user_site: Sit
     except subprocess.TimeoutExpired:  # the payload waits for its own pipe
         process.kill()
         _, said = process.communicate()
+    assert b"started" in said
     assert STOLEN not in said
     assert os.read(read, 100) == STOLEN
     os.close(read)
