@@ -61,14 +61,14 @@ def groups(state: Path) -> set[Path]:
     return {path for path in found if path.is_dir()}
 
 
-def wait_for_groups(state: Path) -> set[Path]:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < end:
+def wait_for_groups(demo: subprocess.Popen[str], state: Path) -> set[Path]:
+    """The control groups of the demo's container, once something runs in them."""
+    while demo.poll() is None:
         found = groups(state)
         if any((path / "cgroup.procs").read_bytes() for path in found if path.is_dir()):
             return found
         time.sleep(0.005)
-    raise TimeoutError
+    raise AssertionError(demo.communicate()[0])
 
 
 def left_by(pid: int) -> list[str]:
@@ -186,7 +186,7 @@ def test_what_cannot_be_enforced_is_not_started(tmp_path: Path) -> None:
 
 def test_nothing_is_left(tmp_path: Path) -> None:
     with start(tmp_path) as demo:
-        made = wait_for_groups(tmp_path)
+        made = wait_for_groups(demo, tmp_path)
         demo.communicate(timeout=PATIENCE_SECONDS)
     assert demo.returncode == 0
     assert left_by(demo.pid) == []
@@ -201,7 +201,7 @@ def test_nothing_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nothing_is_left_when_it_is_interrupted(number: int, tmp_path: Path) -> None:
     with start(tmp_path) as demo:
-        made = wait_for_groups(tmp_path)
+        made = wait_for_groups(demo, tmp_path)
         demo.send_signal(number)
         demo.communicate(timeout=PATIENCE_SECONDS)
     assert demo.returncode == 130
