@@ -36,7 +36,7 @@ def grants(policy: Policy) -> list[Grant]:
     """Every value of the policy's canonical document with its clauses, in the document's order; empty lists are one value."""
     clauses = _clauses(policy)
     return [
-        Grant(section, value, tuple(sorted(clauses[_key(section, value if listed else None)])), listed)
+        Grant(section, value, tuple(sorted(clauses[_key(section, value if listed else None)] or clauses[section])), listed)
         for section, value, listed in _leaves("", to_document(policy))
         if section not in ("profile", "name")
     ]
@@ -200,7 +200,7 @@ def flow(value: Any) -> str:  # noqa: ANN401  (a JSON value)
         return "{" + ", ".join(f"{key}: {_operand(key, inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and value and _PLAIN.issuperset(value) and value[0].isalpha() and value not in _RESERVED:
+    if isinstance(value, str) and value and _PLAIN.issuperset(value) and value[0] in _FIRST and value not in _RESERVED:
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -211,4 +211,5 @@ def _operand(key: str, value: Any) -> str:  # noqa: ANN401  (a JSON value)
 
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
+_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/")
 _RESERVED = frozenset({"true", "True", "TRUE", "false", "False", "FALSE", "null", "Null", "NULL"})

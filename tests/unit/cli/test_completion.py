@@ -38,7 +38,7 @@ def installed_shell(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(name="place")
+@pytest.fixture(name="directory")
 def directory_with_files(tmp_path: Path, shell: str, capsys: pytest.CaptureFixture[str]) -> Path:
     """A working directory with a file to complete, and the script that the shell loads."""
     assert completion.run([shell]) == 0
@@ -55,10 +55,10 @@ def environment() -> dict[str, str]:
 class Terminal:
     """An interactive shell on a pseudo-terminal, as a person has it."""
 
-    def __init__(self, shell: str, place: Path) -> None:
+    def __init__(self, shell: str, directory: Path) -> None:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            os.chdir(place / "work")
+            os.chdir(directory / "work")
             os.execve(shutil.which(shell) or shell, SETUP[shell], environment())
 
     def answer(self, keys: str, until: str) -> str:
@@ -84,13 +84,13 @@ class Terminal:
 
 
 @pytest.fixture(name="terminal")
-def interactive_shell(shell: str, place: Path) -> object:
-    opened = Terminal(shell, place)
+def interactive_shell(shell: str, directory: Path) -> object:
+    opened = Terminal(shell, directory)
     if shell == "bash":
-        opened.answer(f"bind 'set enable-bracketed-paste off'; source {place}/script; echo rea''dy\r", "ready")
+        opened.answer(f"bind 'set enable-bracketed-paste off'; source {directory}/script; echo rea''dy\r", "ready")
     else:
         keys = "bindkey -e; unset zle_bracketed_paste; unsetopt auto_remove_slash"
-        load = f"fpath=({place} $fpath); autoload -U compinit; compinit -u -D"
+        load = f"fpath=({directory} $fpath); autoload -U compinit; compinit -u -D"
         opened.answer(f"{keys}; {load}; echo rea''dy\r", "ready")
     yield opened
     opened.end()
@@ -105,18 +105,18 @@ def test_the_tab_key_completes(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("shell", ["fish"], indirect=True)
-def test_fish_completes(place: Path) -> None:
+def test_fish_completes(directory: Path) -> None:
     for line, expected in COMPLETED:
-        command = ["fish", "--no-config", "-c", f"source {place}/script; complete -C '{line}'"]
-        done = subprocess.run(command, env=environment(), cwd=place / "work", capture_output=True, text=True, check=True)
+        command = ["fish", "--no-config", "-c", f"source {directory}/script; complete -C '{line}'"]
+        done = subprocess.run(command, env=environment(), cwd=directory / "work", capture_output=True, text=True, check=True)
         words = [candidate.partition("\t")[0] for candidate in done.stdout.splitlines()]
         assert expected.rstrip("|").rpartition("|")[2] in words, (line, done.stdout)
         assert "--rm" not in words
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"], indirect=True)
-def test_the_script_is_the_shells_language(shell: str, place: Path) -> None:
-    script = place / ("_enforcer" if shell == "zsh" else "script")
+def test_the_script_is_the_shells_language(shell: str, directory: Path) -> None:
+    script = directory / ("_enforcer" if shell == "zsh" else "script")
     done = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
