@@ -31,14 +31,17 @@ def names(granted: Iterable[Device]) -> list[str]:
 
 
 def sources(where: Where, granted: Iterable[Device]) -> tuple[Step, ...]:
-    """Open the nodes while the host's /dev can still be named. The image's own /dev is never looked at (CVE-2025-31133)."""
+    """Open the nodes while the host's /dev can still be named. The image's own /dev is never looked at (CVE-2025-31133).
+
+    Read-only mounts: devices can be written all the same, but the mode, owner and times of the host's node stay.
+    """
     steps: list[Step] = []
     for name in names(granted):
         node = f"device {name}"
         steps += [
             calls.open_path(where, f"{node} path", f"/dev/{name}", CLAUSE),
             calls.clone_tree(where, f"{node} path", node, CLAUSE, recursive=False),
-            calls.set_attributes(where, node, _ATTRIBUTES, CLAUSE, recursive=False),
+            calls.set_attributes(where, node, _ATTRIBUTES | calls.MOUNT_ATTR_RDONLY, CLAUSE, recursive=False),
         ]
     return tuple(steps)
 

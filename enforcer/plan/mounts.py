@@ -26,6 +26,8 @@ _HARDENED = calls.MOUNT_ATTR_NOSUID | calls.MOUNT_ATTR_NODEV
 _PROC = _HARDENED | calls.MOUNT_ATTR_NOEXEC | calls.MOUNT_ATTR_RDONLY
 DEFAULT_TMPFS_SIZE = 64 << 20
 SKELETON_SIZE = 4 << 20
+_BYTES_PER_INODE = 4096
+_FEWEST_INODES = 1024
 _STRING_LIMIT = 255
 
 
@@ -157,12 +159,13 @@ def root(filesystem: Filesystem, files: Sources, scratch: int | None, facts: Hos
     """Assemble the overlay on a stage, which hides the host's /proc: nothing must lie on top of the old root itself, or
     umount2(".") after pivot_root would let go of that instead.
     """
-    size = SKELETON_SIZE if filesystem.root == "read-only" else scratch
-    stage_options = {"mode": "0755"} | ({"size": str(size)} if size else {})
+    size = SKELETON_SIZE if filesystem.root == "read-only" else scratch or DEFAULT_TMPFS_SIZE
     layers = [str(index) for index in range(len(files.layers))]
     overlay = {"upperdir": "upper", "workdir": "work"} | ({"userxattr": ""} if facts.overlay_userxattr else {})
     return (
-        *calls.new_filesystem("tmpfs", "stage", stage_options, _HARDENED, "resources.scratch", "the overlay's writable layer"),
+        *calls.new_filesystem(
+            "tmpfs", "stage", {"mode": "0755", **_bounds(size)}, _HARDENED, "resources.scratch", "the overlay's writable layer"
+        ),
         Step("init", "move_mount", (Ref("stage"), b"", calls.AT_FDCWD, b"/proc", calls.MOVE_MOUNT_F_EMPTY_PATH), ROOT),
         *(calls.make_directory("stage", name, ROOT) for name in ["upper", "work", "root", *layers]),
         *(calls.attach(f"layer {name}", "stage", name.encode(), ROOT) for name in layers),
@@ -171,6 +174,11 @@ def root(filesystem: Filesystem, files: Sources, scratch: int | None, facts: Hos
         calls.attach("root", "stage", b"root", ROOT),
         *_image_binds(files),
     )
+
+
+def _bounds(size: int) -> dict[str, str]:
+    """Bound a tmpfs, its empty files too: each takes a kilobyte of the kernel's memory, and by default half of it may go."""
+    return {"size": str(size), "nr_inodes": str(max(size // _BYTES_PER_INODE, _FEWEST_INODES))}
 
 
 def _overlay(layers: list[str], options: dict[str, str]) -> tuple[Step, ...]:
@@ -217,7 +225,7 @@ def mount_all(filesystem: Filesystem, files: Sources) -> tuple[Step, ...]:
         directory = mount.kind in ("tmpfs", "volume") or files.kinds.get(mount.source) == "directory"
         steps += _make(mount.at, clause, tops, directory=directory and mount.kind != "secret")
         if mount.kind == "tmpfs":
-            options = {"mode": "1777", "size": str(mount.size or DEFAULT_TMPFS_SIZE)}
+            options = {"mode": "1777", **_bounds(mount.size or DEFAULT_TMPFS_SIZE)}
             steps += calls.new_filesystem("tmpfs", name, options, _attributes(mount), clause)
         elif mount.kind == "secret":
             steps += _secret(name, mount)

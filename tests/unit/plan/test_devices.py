@@ -23,7 +23,7 @@ def test_every_node_is_the_hosts_own_bound_alone(where: str) -> None:
     opened = [step.args[1] for step in steps if step.call == "openat2"]
     assert opened == [f"/dev/{name}".encode() for name in devices.names(GRANTED)]
     attributes = {step.args[3][0] for step in steps if step.call == "mount_setattr"}  # type: ignore[index]
-    assert attributes == {NOSUID | NOEXEC}  # a node that may not be opened would be of no use
+    assert attributes == {NOSUID | NOEXEC | RDONLY}  # a node that may not be opened would be of no use
 
 
 def test_dev_is_put_together_from_nothing() -> None:

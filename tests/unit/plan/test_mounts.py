@@ -132,7 +132,7 @@ def options(text: str, layers: int = 1) -> dict[str, list[str]]:
     [
         ("", [str(4 << 20)]),
         ("filesystem: {root: ephemeral}\nresources: {scratch: 8MiB}", [str(8 << 20)]),
-        ("filesystem: {root: ephemeral}", []),
+        ("filesystem: {root: ephemeral}", [str(64 << 20)]),
     ],
 )
 def test_the_writable_layer_is_bounded(text: str, sizes: list[str]) -> None:
