@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Field = tuple[str, int, int, Words]  # name, offset, size in bytes
 
 _AT_FDCWD = -100
+_IFREQ_SIZE = 40
 _ALL_DESCRIPTORS = 0xFFFFFFFF
 
 
@@ -170,6 +171,14 @@ def _sets(arg: Arg) -> str:
     return "{" + ", ".join(f"{name}={names(low | high << 32)}" for name, low, high in sets) + "}"
 
 
+def _interface(arg: Arg) -> str:
+    """Write a struct ifreq that has flags (netdevice(7)); other calls of ioctl(2) have other arguments."""
+    if not isinstance(arg, bytes) or len(arg) != _IFREQ_SIZE:
+        return plain(arg)
+    flags = _flags({1: "IFF_UP", 0x40: "IFF_RUNNING"})
+    return f'{{ifr_name="{arg[:16].rstrip(bytes(1)).decode()}", ifr_flags={flags(int.from_bytes(arg[16:18], "little"))}}}'
+
+
 def _limit(arg: Arg) -> str:
     """Write a struct rlimit64."""
     if not isinstance(arg, bytes):
@@ -225,7 +234,7 @@ _CALLS: Mapping[str, tuple[Words, ...]] = {
     "fsconfig": (plain, _one(_FSCONFIG), _pointer, _pointer),
     "fsmount": (plain, _one({1: "FSMOUNT_CLOEXEC"}), _ATTRIBUTES),
     "fsopen": (plain, _one({1: "FSOPEN_CLOEXEC"})),
-    "ioctl": (plain, _one(_IOCTLS)),
+    "ioctl": (plain, _one(_IOCTLS), _interface),
     "keyctl": (_one({1: "KEYCTL_JOIN_SESSION_KEYRING"}), _pointer),
     "landlock_add_rule": (
         plain,
@@ -240,6 +249,12 @@ _CALLS: Mapping[str, tuple[Words, ...]] = {
     "open_tree": (plain, plain, _TREE),
     "openat": (plain, plain, _OPEN, _octal),
     "openat2": (plain, plain, _HOW),
+    "ppoll": (
+        _struct(("fd", 0, 4, plain), ("events", 4, 2, _one({process.POLLIN: "POLLIN"}))),
+        plain,
+        lambda _: "{0}",
+        _pointer,
+    ),
     "prlimit64": (plain, _one(_LIMITS), _limit, _pointer),
     "rt_sigaction": (_SIGNAL, lambda _: "SIG_DFL", _pointer),
     "rt_sigprocmask": (_one({2: "SIG_SETMASK"}), lambda _: "[]", _pointer),
