@@ -34,7 +34,7 @@ class Host:
         self.directory = directory
 
     def is_untouched(self) -> bool:
-        """No file came, went or changed, and nothing is mounted here. (Other tests may mount elsewhere meanwhile.)"""
+        """No file came, went or changed, and nothing is mounted here; other tests may mount elsewhere meanwhile."""
         return snapshot(self.tree) == self.before and str(self.directory) not in Path("/proc/self/mountinfo").read_text()
 
 
