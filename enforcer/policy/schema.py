@@ -138,11 +138,14 @@ def _environment() -> Schema:
 
 
 def _syscalls() -> Schema:
-    file = _object({"file": {"$ref": "#/$defs/hostPath"}}, required=("file",))
+    file = _object({"file": _described({"$ref": "#/$defs/hostPath"}, "An OCI seccomp JSON document.")}, required=("file",))
     entry = _object(
         {
-            "names": _list({"$ref": "#/$defs/syscall"}) | {"minItems": 1},
-            "args": {"type": "array", "items": _condition(), "minItems": 1, "maxItems": CONDITION_LIMIT},
+            "names": _described(_list({"$ref": "#/$defs/syscall"}) | {"minItems": 1}, "The system calls."),
+            "args": _described(
+                {"type": "array", "items": _condition(), "minItems": 1, "maxItems": CONDITION_LIMIT},
+                "Comparisons of arguments, all of which must hold.",
+            ),
         },
         required=("names",),
     )
@@ -171,8 +174,8 @@ def _condition() -> Schema:
     keys = {
         "index": _described(_integer(0, ARGUMENT_COUNT - 1), "Which argument, from 0."),
         "op": _described({"enum": list(OPERATORS)}, "&== compares (argument & mask) with value."),
-        "value": number,
-        "mask": number,
+        "value": _described(number, "What it is compared with."),
+        "mask": _described(number, "For &== only: the bits that count."),
     }
     masked: Schema = {"properties": {"op": {"const": "&=="}}, "required": ["op"]}
     return _object(keys, required=("index", "op", "value")) | {
@@ -220,20 +223,28 @@ def _mounts() -> list[Schema]:
         _pattern("^0?[0-7]{3}$") | {"type": ["string", "integer"], "minimum": 0, "maximum": 0o777}, "Permission bits."
     )
     name = {"$ref": "#/$defs/volumeName"}
+    bind = _described({"$ref": "#/$defs/hostPath"}, "A file or directory of the host.")
+    volume = _described(name, "A named directory that outlives the container.")
+    tmpfs = _described({"const": True}, "An empty directory in memory.")
+    size = _described({"$ref": "#/$defs/size"}, "How much a tmpfs can hold.")
+    secret = _described(name, "A file in memory that only the payload can read.")
+    taken = _described(source, "env:NAME or file:/PATH, where the secret's value is taken from at launch.")
     return [
-        _object({"bind": {"$ref": "#/$defs/hostPath"}, "at": at, **rights}, required=("bind", "at")),
-        _object({"volume": name, "at": at, **rights}, required=("volume", "at")),
-        _object(
-            {"tmpfs": {"const": True}, "at": at, "size": {"$ref": "#/$defs/size"}, **rights}, required=("tmpfs", "at", "size")
-        ),
-        _object({"secret": name, "from": source, "at": at, "mode": mode}, required=("secret", "from", "at")),
+        _object({"bind": bind, "at": at, **rights}, required=("bind", "at")),
+        _object({"volume": volume, "at": at, **rights}, required=("volume", "at")),
+        _object({"tmpfs": tmpfs, "at": at, "size": size, **rights}, required=("tmpfs", "at", "size")),
+        _object({"secret": secret, "from": taken, "at": at, "mode": mode}, required=("secret", "from", "at")),
     ]
 
 
 def _network() -> Schema:
     publish = _pattern(r"^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-f:.]+\]):[1-9][0-9]{0,4}$")
     ingress = _object(
-        {"port": {"$ref": "#/$defs/port"}, "publish": _described(publish, "ADDRESS:PORT on the host.")}, required=("port",)
+        {
+            "port": _described({"$ref": "#/$defs/port"}, "The port inside."),
+            "publish": _described(publish, "ADDRESS:PORT on the host."),
+        },
+        required=("port",),
     )
     return _described(
         _object(
@@ -291,15 +302,27 @@ def _resources() -> Schema:
 def _phases() -> Schema:
     ready: Schema = {
         "oneOf": [
-            _object({"port": {"$ref": "#/$defs/port"}}, required=("port",)),
-            _object({"file": _path()}, required=("file",)),
-            _object({"after": {"$ref": "#/$defs/duration"}}, required=("after",)),
+            _object({"port": _described({"$ref": "#/$defs/port"}, "It is listened on.")}, required=("port",)),
+            _object({"file": _described(_path(), "It exists.")}, required=("file",)),
+            _object({"after": _described({"$ref": "#/$defs/duration"}, "So much time is over.")}, required=("after",)),
         ]
     }
     then = _object(
         {
-            "syscalls": _object({"deny": _list({"$ref": "#/$defs/syscall"})}, required=("deny",)),
-            "network": _object({"egress": _list({"$ref": "#/$defs/egress"})}, required=("egress",)),
+            "syscalls": _described(
+                _object(
+                    {"deny": _described(_list({"$ref": "#/$defs/syscall"}), "System calls refused from then on.")},
+                    required=("deny",),
+                ),
+                "System calls.",
+            ),
+            "network": _described(
+                _object(
+                    {"egress": _described(_list({"$ref": "#/$defs/egress"}), "The only connections from then on.")},
+                    required=("egress",),
+                ),
+                "Network.",
+            ),
         }
     ) | {"minProperties": 1}
     keys = {

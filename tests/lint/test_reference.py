@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from enforcer.cli import main
 from enforcer.policy import schema
+from tests.lint import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BIN = Path(__file__).parents[2] / "bin"
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-
-
-def _profile_schema() -> str:
-    return json.dumps(schema.json_schema(), indent=2) + "\n"
-
-
-def _commands() -> str:
-    """Every command's --help as the program prints it."""
-    parts = ["# Commands\n"]
-    for name in ("", *main.COMMANDS):
-        words = [name] if name else []
-        result = subprocess.run([BIN / "enforcer", *words, "--help"], capture_output=True, text=True, check=False)
-        assert result.returncode == 0, result.stderr
-        parts.append(f"\n## {' '.join(['enforcer', *words])}\n\n```text\n{result.stdout.rstrip()}\n```\n")
-    return "".join(parts)
-
-
-GENERATED: dict[str, Callable[[], str]] = {"commands.md": _commands, "profile.schema.json": _profile_schema}
+GENERATED: dict[str, Callable[[], str]] = {
+    "commands.md": reference.commands,
+    "profile.md": reference.profile_language,
+    "profile.schema.json": reference.profile_schema,
+}
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -49,3 +33,12 @@ def test_the_reference_is_fresh(name: str) -> None:
 
 def test_nothing_else_stands_in_the_reference() -> None:
     assert {path.name for path in REFERENCE.iterdir()} == set(GENERATED)
+
+
+def test_every_key_of_the_language_is_described() -> None:
+    text = reference.profile_language()
+    for name, section in schema.json_schema()["properties"].items():
+        keys = [name] if "properties" not in section else [f"{name}.{key}" for key in section["properties"]]
+        for key in keys:
+            (row,) = [line for line in text.splitlines() if line.startswith(f"| `{key}` ")]
+            assert not row.endswith("|  |"), row
