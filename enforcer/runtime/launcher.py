@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from enforcer.runtime.record import Record
 
 RANGE = 65536
+SECRET_LIMIT = 1 << 20
 STATUS = 3  # where the program puts init's end of the channel before it closes every other descriptor
 _ENOENT, _EACCES, _ENOTDIR = 2, 13, 20
 
@@ -208,12 +209,13 @@ def _secret(source: str) -> bytes:
         raise LaunchError(f"the secret cannot be read: {error.strerror}", where=source) from error
 
 
-def _read(path: str, limit: int = 1 << 20) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, limit)
-    finally:
-        os.close(descriptor)
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        content = file.read(SECRET_LIMIT + 1)
+    if len(content) > SECRET_LIMIT:
+        what = f"the secret is larger than {SECRET_LIMIT} bytes"
+        raise LaunchError(what, where=path, hint="bind the file instead: {bind: …, access: read}")
+    return content
 
 
 def end(child: int) -> None:

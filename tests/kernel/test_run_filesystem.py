@@ -124,6 +124,14 @@ def test_a_secret_is_there_for_the_payload_and_nowhere_else(site: Site, tmp_path
     assert site.run(OPEN + secret("env:TOKEN", mode), "/bin/true").returncode == 125
 
 
+def test_a_secret_is_never_cut_short(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "large"
+    for size, code in ((1 << 20, 0), ((1 << 20) + 1, 125)):
+        file.write_bytes(b"x" * size)
+        ran = site.run(OPEN + secret(f"file:{file}"), "/bin/sh", "-c", f"test $(wc -c </run/secrets/token) = {size}")
+        assert ran.returncode == code, ran.stderr
+
+
 def found(directory: Path, canary: str) -> list[Path]:
     """Files below a directory that hold the canary: store, caches, state, image."""
     files = [path for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
