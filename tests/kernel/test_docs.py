@@ -43,7 +43,7 @@ class Desk:
             "ENFORCER_STORE": f"{home}/.store",
             "ENFORCER_STATE": f"{home}/.state",
         }
-        who = {} if command.root else {"user": ORDINARY, "group": ORDINARY}
+        owner = 0 if command.root else ORDINARY
         return subprocess.run(
             ["sh", "-c", command.words],
             cwd=home,
@@ -54,8 +54,9 @@ class Desk:
             text=True,
             check=False,
             timeout=120,
+            user=owner,
+            group=owner,
             extra_groups=[],
-            **who,  # type: ignore[arg-type]
         )
 
     def put(self, name: str, text: str) -> None:

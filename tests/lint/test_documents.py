@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from enforcer.cli import completion, main
+from tests import documents
 
 ROOT = Path(__file__).parents[2]
 NODE = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
@@ -54,9 +58,14 @@ def test_a_test_that_does_not_exist_is_seen() -> None:
 
 
 def _commands(text: str) -> list[str]:
-    """Lines of the shell blocks, without prompt and comment."""
-    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+    """Lines of the shell blocks without their comments, and what is typed in sessions."""
+    found: list[str] = []
+    for block in documents.blocks(text):
+        if block.language == "sh":
+            found += [line.partition(" #")[0].strip() for line in block.text.replace("\\\n", "").splitlines() if line.strip()]
+        elif block.language == "console":
+            found += [command.words for command in documents.session(block.text)]
+    return found
 
 
 MENTIONED = sorted({command for path in DOCUMENTS for command in _commands(path.read_text()) if command})
@@ -74,6 +83,44 @@ SUBCOMMANDS = sorted({match for c in MENTIONED for match in re.findall(r"(?:^|\s
 def test_every_command_in_the_documents_exists(subcommand: str) -> None:
     result = subprocess.run([ROOT / "bin/enforcer", subcommand, "--help"], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+PATTERNS = sorted(
+    {
+        command
+        for path in DOCUMENTS
+        for block in documents.blocks(path.read_text())
+        if block.language == "sh"
+        for command in re.findall(r"(?:^|/| )(enforcer [a-z].*)$", block.text, re.MULTILINE)
+    }
+)
+
+
+@pytest.mark.parametrize("command", PATTERNS)
+def test_every_pattern_in_the_documents_can_be_typed(command: str) -> None:
+    """Sessions are typed by tests/kernel/test_docs.py; what stands in a `sh` block is at least understood."""
+    words = shlex.split(re.sub(r" [<>|&].*", "", command), comments=True)[1:]
+    known = {entry.words: entry.command for entry in completion.entries()}
+    name = tuple(words[:2]) if tuple(words[:2]) in known else tuple(words[:1])
+    table = known[name]
+    assert table is not None
+    table.parse(words[len(name) :])
+
+
+def test_what_readme_and_guide_show_of_enforcer_is_a_session_or_a_pattern() -> None:
+    for path in documents.GUIDE:
+        shown = {
+            block.language
+            for block in documents.blocks(path.read_text())
+            if re.search(r"^[#$]? ?enforcer [a-z]", block.text, re.MULTILINE)
+        }
+        assert shown <= {"console", "sh"}, path
+
+
+def test_the_table_of_commands_has_every_one() -> None:
+    section = (ROOT / "README.md").read_text().partition("\n## Commands\n")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `([a-z]+)", section, re.MULTILINE)
+    assert named == list(main.COMMANDS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
