@@ -110,8 +110,9 @@ def _imports(path: Path) -> Iterator[str]:
 
 @functools.cache
 def _tested() -> frozenset[str]:
-    """Names of the modules that unit and property tests import, and of those that these use in their own room."""
-    pending = {name for path in UNIT_TESTS + sorted((ROOT / "tests/property").glob("*.py")) for name in _imports(path)}
+    """Names of the modules that unit and property tests and their builders import, and of those these use in their room."""
+    files = [*UNIT_TESTS, *sorted((ROOT / "tests/property").glob("*.py")), *sorted((ROOT / "tests").glob("*.py"))]
+    pending = {name for path in files for name in _imports(path)}
     modules = {_name(path): path for path in _modules(*CORE)}
     found: set[str] = set()
     while pending:

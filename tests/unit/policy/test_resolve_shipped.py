@@ -10,7 +10,7 @@ import pytest
 from enforcer.policy.compare import covers
 from enforcer.policy.parse import parse_profile
 from tests import shipped
-from tests.unit.policy.test_guide import PROFILES
+from tests.unit.policy.test_parse_guide import PROFILES
 
 LISTS = ("base/minimal", "base/default", "base/moby")  # system calls and nothing else
 WHOLE = [name for name in shipped.NAMES if name not in LISTS]
