@@ -75,7 +75,7 @@ def test_nothing_of_the_caller_is_kept() -> None:
 
 
 def test_only_granted_descriptors_stay() -> None:
-    found = process.descriptors(terminal=False)
+    found = process.descriptors((7, 8), terminal=False, give=False)
     assert [step.args[:2] for step in found if step.call == "dup3"] == [
         (Slot("stdin"), 0),
         (Slot("stdout"), 1),
@@ -86,8 +86,19 @@ def test_only_granted_descriptors_stay() -> None:
     assert found[-2].args[2] == 0o2000000  # O_CLOEXEC: the payload does not get it
 
 
+def test_init_gives_the_streams_to_the_payloads_user_where_the_launcher_could_not() -> None:
+    """Who may not own its pipes cannot open /dev/stdout; /dev/null stays the host's (EPERM), and everybody can open it."""
+    found = [step for step in process.descriptors((7, 8), terminal=False, give=True) if step.call == "fchown"]
+    assert [(step.args, step.tolerate) for step in found] == [((number, 7, 8), ("EPERM",)) for number in range(3)]
+    assert "fchown" not in [step.call for step in process.descriptors((7, 8), terminal=False, give=False)]
+
+
+def test_the_launcher_learns_that_only_execve_is_left() -> None:
+    assert (process.ready().args, process.ready().expect) == ((3, b"R", 1), 1)
+
+
 def test_a_terminal_is_the_containers_own_and_controls_it() -> None:
-    found = process.descriptors(terminal=True)
+    found = process.descriptors((7, 8), terminal=True, give=False)
     assert [step.args[0] for step in found if step.call == "dup3"][:3] == [Ref("terminal")] * 3
     assert any(step.call == "ioctl" and step.args[1] == 0x540E for step in found)
     opened = process.terminal((7, 8))

@@ -96,6 +96,11 @@ def test_the_filter_is_the_last_thing_that_confines(steps: tuple[Step, ...]) -> 
     assert steps[-1].call == "execvpe"
 
 
+def test_the_launcher_learns_of_success_when_everything_but_the_filter_holds(steps: tuple[Step, ...]) -> None:
+    ready = next(index for index, step in enumerate(steps) if step.call == "write" and step.args[:2] == (3, b"R"))
+    assert ready + 1 == first(steps, "seccomp")
+
+
 def test_no_privilege_is_changed_after_no_new_privs(steps: tuple[Step, ...]) -> None:
     privileged = {"setresuid", "setresgid", "setgroups", "capset", f"prctl:{CAPBSET_DROP}", f"prctl:{AMBIENT}"}
     assert not privileged & {words(step) for step in steps[first(steps, f"prctl:{NO_NEW_PRIVS}") :]}
@@ -196,6 +201,7 @@ def test_failures_are_tolerated_where_less_is_granted_then(steps: tuple[Step, ..
         ("landlock_add_rule", "EINVAL"),  # Landlock: rights of directories, for a file
         ("openat", "ENOENT"),  # optional files of the memory controller
         ("prlimit64", "EPERM"),  # the caller's own limit is lower
+        ("fchown", "EPERM"),  # the host's /dev/null stays the host's
     }
 
 

@@ -25,10 +25,22 @@ def send(end: int, content: bytes, *descriptors: int) -> None:
         sender.sendmsg([content], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
 
 
-def test_the_end_of_the_channel_is_success(ends: tuple[int, int]) -> None:
+def test_the_end_of_the_channel_is_success_once_init_was_ready(ends: tuple[int, int]) -> None:
     ours, theirs = ends
+    os.write(theirs, b"R")
     os.close(theirs)
     assert channel.listen(ours) == (None, -1)
+
+
+def test_the_end_of_the_channel_without_that_is_the_end_of_init(ends: tuple[int, int]) -> None:
+    ours, theirs = ends
+    read, write = os.pipe()
+    send(theirs, b"t", write)
+    os.close(theirs)
+    os.close(write)
+    assert channel.listen(ours) == (channel.DIED, -1)
+    assert os.read(read, 1) == b""  # the terminal's master is closed
+    os.close(read)
 
 
 @pytest.mark.parametrize(("index", "errno"), [(0, 1), (311, 38), (2**31, 4095)])
@@ -49,6 +61,7 @@ def test_a_terminals_master_arrives(ends: tuple[int, int]) -> None:
     ours, theirs = ends
     read, write = os.pipe()
     send(theirs, b"t", write)
+    os.write(theirs, b"R")
     os.close(theirs)
     failure, master = channel.listen(ours)
     assert failure is None

@@ -6,7 +6,7 @@ import pytest
 
 from enforcer.plan.encoder import encode
 from enforcer.plan.encoding import Program
-from enforcer.runtime import failure
+from enforcer.runtime import channel, failure
 from enforcer.runtime.record import Record
 from tests.plans import plan
 
@@ -34,6 +34,13 @@ def test_every_step_can_be_explained(number: int) -> None:
     assert found.what
     assert found.why
     assert found.hint
+
+
+def test_an_init_that_something_ended_is_told_of() -> None:
+    found = failure.explain(PROGRAM, *channel.DIED, PLAN, [])
+    assert "ended init" in found.what
+    assert "OOM" in found.why
+    assert "resources.memory" in found.hint
 
 
 def test_a_step_that_did_less_than_asked_has_no_errno() -> None:
