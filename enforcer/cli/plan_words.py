@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 from typing import TYPE_CHECKING
 
@@ -250,7 +251,7 @@ _CALLS: Mapping[str, tuple[Words, ...]] = {
     "openat": (plain, plain, _OPEN, _octal),
     "openat2": (plain, plain, _HOW),
     "ppoll": (
-        _struct(("fd", 0, 4, plain), ("events", 4, 2, _one({process.POLLIN: "POLLIN"}))),
+        _struct(("fd", 0, 4, plain), ("events", 4, 2, _one({select.POLLIN: "POLLIN"}))),
         plain,
         lambda _: "{0}",
         _pointer,
