@@ -44,6 +44,9 @@ class _Encoder:
         words = [self._arg(arg) for arg in step.args]
         first = len(self.args)
         self.args.extend(words)
+        unknown = [name for name in step.needs if name not in self.results]
+        if unknown:
+            raise ValueError(f"no earlier step makes the result {unknown[0]!r}")
         needs = [self.results[name] for name in step.needs] + [-1, -1]
         tolerate = [getattr(errno, name) for name in step.tolerate] + [0, 0]
         if step.result:

@@ -26,6 +26,7 @@ _HARDENED = calls.MOUNT_ATTR_NOSUID | calls.MOUNT_ATTR_NODEV
 _PROC = _HARDENED | calls.MOUNT_ATTR_NOEXEC | calls.MOUNT_ATTR_RDONLY
 DEFAULT_TMPFS_SIZE = 64 << 20
 SKELETON_SIZE = 4 << 20
+SECRET_SIZE = 1 << 20
 _BYTES_PER_INODE = 4096
 _FEWEST_INODES = 1024
 _STRING_LIMIT = 255
@@ -160,6 +161,7 @@ def root(filesystem: Filesystem, files: Sources, scratch: int | None, facts: Hos
     umount2(".") after pivot_root would let go of that instead.
     """
     size = SKELETON_SIZE if filesystem.root == "read-only" else scratch or DEFAULT_TMPFS_SIZE
+    size += SECRET_SIZE * sum(mount.kind == "secret" for mount in filesystem.mounts)  # so that none is cut short
     layers = [str(index) for index in range(len(files.layers))]
     overlay = {"upperdir": "upper", "workdir": "work"} | ({"userxattr": ""} if facts.overlay_userxattr else {})
     return (

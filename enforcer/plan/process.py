@@ -18,7 +18,6 @@ PR_SET_DUMPABLE = 4
 SIGKILL = 9
 SIGCHLD = 17
 SIGSTOP = 19
-POLLIN = 1
 SIG_SETMASK = 2
 KEYCTL_JOIN_SESSION_KEYRING = 1
 AT_FDCWD = -100
@@ -100,11 +99,15 @@ def _words(*fields: tuple[int, int]) -> bytes:
     return b"".join(value.to_bytes(size, "little") for value, size in fields)
 
 
-def descriptors(*, terminal: bool) -> tuple[Step, ...]:
-    """Put the granted descriptors at 0, 1 and 2, the status channel at 3, and close every other one."""
+def descriptors(user: tuple[int, int], *, terminal: bool, give: bool) -> tuple[Step, ...]:
+    """Put the granted descriptors at 0, 1 and 2, the status channel at 3, and close every other one.
+
+    give: the launcher could not give the payload's pipes to its user, so init does (EPERM: it is /dev/null).
+    """
     streams: list[Ref | Slot] = [Ref("terminal")] * 3 if terminal else [Slot("stdin"), Slot("stdout"), Slot("stderr")]
     return (
         *(Step("init", "dup3", (stream, number, 0), RUN) for number, stream in enumerate(streams)),
+        *(Step("init", "fchown", (number, *user), RUN, tolerate=("EPERM",)) for number in (0, 1, 2) if give),
         *((Step("init", "ioctl", (0, TIOCSCTTY, 0), RUN, note="its controlling terminal"),) if terminal else ()),
         Step("init", "dup3", (Slot("status"), STATUS, O_CLOEXEC), RUN),
         Step("init", "close_range", (_FIRST_CLOSED, _LAST_DESCRIPTOR, 0), RUN, note="no inherited descriptor"),
@@ -144,19 +147,22 @@ def _limit(resource: int, value: int, clause: str) -> Step:
 
 
 def enter(cwd: str) -> tuple[Step, ...]:
-    """Go to the working directory as the payload's user, by a path inside the root (CVE-2024-21626).
-
-    A launcher that died while PR_SET_PDEATHSIG was cleared is known by the end of the channel that it held. getppid(2) would
-    not do: it is 0 in a new pid namespace.
-    """
-    status = Packed(_words((STATUS, 4), (POLLIN, 4)))  # struct pollfd, ppoll(2); nothing ever comes to init here
+    """Go to the working directory as the payload's user, by a path inside the root (CVE-2024-21626)."""
     return (
         Step("init", "prctl", (PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), RUN, note="setresuid cleared it"),
-        Step("init", "ppoll", (status, 1, bytes(16), 0, 8), RUN, expect=0, note="the launcher is still there"),
         Step("init", "prctl", (PR_SET_DUMPABLE, 0, 0, 0, 0), RUN, note="setresuid may have changed it"),
         Step("init", "umask", (0o022,), RUN),
         Step("init", "chdir", (cwd.encode(),), "run.cwd"),
     )
+
+
+def ready() -> Step:
+    """Tell the launcher that init lives and everything but the filter is in force: the end of the channel is then an execve.
+
+    It fails when the launcher died while PR_SET_PDEATHSIG was cleared: then nobody holds the other end (EPIPE). getppid(2)
+    would not tell: it is 0 in a new pid namespace.
+    """
+    return Step("init", "write", (STATUS, b"R", 1), RUN, expect=1, note="the launcher learns that only execve is left")
 
 
 def signals() -> tuple[Step, ...]:

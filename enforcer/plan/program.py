@@ -93,7 +93,7 @@ def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) 
         *namespaces.hostname(policy.namespaces),
         *mounts.pivot(),
         *(process.terminal(payload.user) if payload.terminal else ()),
-        *process.descriptors(terminal=payload.terminal),
+        *process.descriptors(payload.user, terminal=payload.terminal, give=way == "subordinate" and not payload.terminal),
         *process.limits(policy.resources, pids_by_rlimit="pids" not in facts.cgroups),
         *landlock.build(tree, devices.names(tree.devices), facts.landlock_abi),
         *capabilities.steps(policy.capabilities, payload.user, payload.groups, facts.last_capability, single=single),
@@ -101,6 +101,7 @@ def program(policy: Policy, facts: HostFacts, files: Sources, payload: Payload) 
         *(() if policy.run.init else process.signals()),
         landlock.no_new_privs(),
         *landlock.restrict(facts.landlock_abi),
+        process.ready(),
         *seccomp.steps(payload.filter_code),
         *process.become(reaper=policy.run.init),
     )

@@ -11,6 +11,7 @@ _SOCK_SEQPACKET_CLOEXEC = 5 | 0o2000000
 _MSG_CMSG_CLOEXEC = 0x40000000
 _CONTROL_SIZE = 24
 _FAILURE_SIZE = 9
+DIED = (-1, 0)
 
 
 def pair() -> tuple[int, int]:
@@ -34,19 +35,21 @@ def report(ends: tuple[int, ...], index: int, errno: int) -> None:
 def listen(end: int) -> tuple[tuple[int, int] | None, int]:
     """Wait until init has become the payload or has failed.
 
-    Returns ((step, errno) or None, descriptor of the terminal's master or -1). After a failure that descriptor is closed.
+    Returns ((step, errno) or None, descriptor of the terminal's master or -1). After a failure that descriptor is closed. When
+    the channel ends without "R", which init sends once all but its filter is in force, something ended init: DIED.
     """
-    master = -1
+    master, ready = -1, False
     while True:
         content, descriptor = _receive(end)
         if descriptor >= 0:
             master = descriptor
-        if len(content) == _FAILURE_SIZE:
+        ready = ready or content == b"R"
+        if not content and ready:
+            return None, master
+        if not content or len(content) == _FAILURE_SIZE:
             if master >= 0:
                 os.close(master)
-            return (int.from_bytes(content[1:5], "little"), int.from_bytes(content[5:9], "little")), -1
-        if not content:
-            return None, master
+            return (int.from_bytes(content[1:5], "little"), int.from_bytes(content[5:9], "little")) if content else DIED, -1
 
 
 def _receive(end: int) -> tuple[bytes, int]:

@@ -41,6 +41,13 @@ class PayloadError(LaunchError):
 
 def explain(program: Program, index: int, errno: int, plan: Record, command: list[str]) -> LaunchError:
     """Name the step, its clause, the kernel's answer and what helps. command: the caller's, [] for the image's own."""
+    if index < 0:
+        return LaunchError(
+            "the payload was not started: something ended init before it could become the payload",
+            where=plan.one("image"),
+            why="a signal, most likely SIGKILL: the kernel's OOM killer, where resources.memory is too little even to start",
+            hint="raise resources.memory (8MiB is about the least), or see the kernel's log",
+        )
     call, clause, note = program.describe(index)
     name = names.errorcode.get(errno, str(errno))
     if call == "execvpe":

@@ -79,8 +79,9 @@ class _Launch:
         self.system = system
 
     def run(self, identity: str, name: str, first: int) -> int:
-        ids = range(first, first + RANGE) if self.plan.one("first-id", "0") != "0" else range(0)
-        streams = Streams(terminal=self.options.terminal, interactive=self.options.interactive, ids=ids)
+        base = first if self.plan.one("first-id", "0") != "0" else 0
+        owner = base + int(self.plan.one("uid")), base + int(self.plan.one("gid"))
+        streams = Streams(terminal=self.options.terminal, interactive=self.options.interactive, owner=owner)
         sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
         ours, theirs = channel.pair()
         slots: dict[str, Value] = {

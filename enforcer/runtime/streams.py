@@ -1,8 +1,8 @@
 """What stands between the caller's standard streams and the payload's.
 
-A pipe or /dev/null of the caller is handed on as it is, where the payload cannot open it once more. Anything else (a terminal,
-a file, a socket, which could be connected elsewhere in the network namespace it is from) stays outside: the payload gets a
-pipe, or a terminal of its own, and what passes through is copied. On the launch path.
+/dev/null of the caller is handed on as it is. Anything else stays outside: a terminal, a file, a socket, which could be
+connected elsewhere in the network namespace it is from, a pipe, which could be opened the other way round. The payload gets
+pipes of its own (so it may open /dev/stdout), or a terminal of its own, and what passes through is copied. On the launch path.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ class Relay:
 class Streams:
     """The payload's three streams (`inside`, descriptors above 9) and the relays that feed them."""
 
-    def __init__(self, *, terminal: bool, interactive: bool, ids: range) -> None:
+    def __init__(self, *, terminal: bool, interactive: bool, owner: tuple[int, int]) -> None:
         """Lay out the streams.
 
-        terminal: the payload will have its own. interactive: the caller's standard input is for it. ids: the host's ids that it
-        can have; an empty range when they are the caller's own.
+        terminal: the payload will have its own. interactive: the caller's standard input is for it.
+        owner: the payload's uid and gid on the host, to whom its pipes are given where the caller may do that.
         """
         self.terminal = terminal
-        self._ids = ids
+        self._owner = owner
         self.interactive = interactive
         self.relays: list[Relay] = []
         self.inside = [-1, -1, -1]
@@ -82,21 +82,27 @@ class Streams:
     def _input(self) -> int:
         if not self.interactive:
             return _high(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        if _harmless(0, self._ids):
+        if _is_null(0):
             return _high(os.dup(0))
-        read, write = os.pipe2(os.O_CLOEXEC)
+        read, write = self._pipe()
         os.set_blocking(write, False)  # a payload that can open its end again could fill the pipe after it polled as writable
         self.relays.append(Relay(0, write, own=(write,)))
         return _high(read)
 
     def _output(self, number: int) -> int:
-        if _harmless(number, self._ids):
+        if _is_null(number):
             return _high(os.dup(number))
-        read, write = os.pipe2(os.O_CLOEXEC)
+        read, write = self._pipe()
         os.set_blocking(read, False)
         target = _unblocked(number)
         self.relays.append(Relay(read, target, own=(read,) if target == number else (read, target)))
         return _high(write)
+
+    def _pipe(self) -> tuple[int, int]:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        if os.geteuid() == 0:
+            os.fchown(write, *self._owner)
+        return read, write
 
     def started(self) -> None:
         """Let go of the payload's ends, so that a stream ends when the payload lets go of it."""
@@ -114,19 +120,13 @@ class Streams:
             self.relays.append(Relay(0, master))
 
 
-def _harmless(number: int, ids: range) -> bool:
-    """Tell whether the payload could do nothing with the descriptor but stream through it.
-
-    Who may open a pipe can do so through /proc/self/fd in the other direction, and no Landlock rule covers it: read what others
-    have written to a shared standard output, or write to a shared standard input.
-    """
+def _is_null(number: int) -> bool:
+    """Tell whether the descriptor is /dev/null (or closed, which the launcher has made /dev/null)."""
     try:
         status = os.fstat(number)
     except OSError:
         return False
-    null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
-    sealed = len(ids) > 0 and status.st_uid not in ids and not status.st_mode & 0o077
-    return null or (stat.S_ISFIFO(status.st_mode) and sealed)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
 
 
 def _unblocked(number: int) -> int:

@@ -37,7 +37,7 @@ REDUNDANT = {
     r"init prlimit64 0,1[34],": "RLIMIT_NICE and RLIMIT_RTPRIO are 0 by default, and raising them takes CAP_SYS_RESOURCE",
     r"init prctl 47,4,": "CLONE_NEWUSER cleared the ambient set; capset, later, clears what is not inheritable",
     r"init prctl 4,0,.*may have changed it": "the change of ids has cleared it already, while fs.suid_dumpable is 0",
-    r"init prctl 1,9,.*(dies with its supervisor|setresuid cleared it)": "the last of these, and the look at the launcher that "
+    r"init prctl 1,9,.*(dies with its supervisor|setresuid cleared it)": "the last of these, and the word to the launcher that "
     "follows it, are what must not be missing; the others only end a container sooner",
     r"init rt_sigaction (17|9|19),": "nobody can ignore these, or the launcher needs the signal itself",
 }

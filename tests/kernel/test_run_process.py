@@ -75,6 +75,12 @@ def test_streams_that_are_more_than_streams_stay_outside(site: Site) -> None:
     file.unlink()
 
 
+def test_the_payload_can_open_its_streams_again(site: Site) -> None:
+    """Many images log to /dev/stdout."""
+    ran = site.run(OPEN, "/bin/sh", "-c", "echo out >/dev/stdout; echo err >/dev/stderr")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "out\n", "err\n")
+
+
 def test_standard_input_is_given_only_where_asked(site: Site) -> None:
     assert site.output(OPEN, "/bin/cat", input="x\n") == ""
     assert site.output(OPEN, "/bin/cat", input="x\n", options=["-i"]) == "x\n"

@@ -23,6 +23,13 @@ def test_memory_is_bounded(site: Site) -> None:
     assert site.run(OPEN, "/bin/payload", "hog", "96").returncode == 0
 
 
+def test_too_little_memory_to_start_is_said(site: Site) -> None:
+    """An init that the kernel kills before execve is no payload that exits with 137."""
+    ran = site.run(OPEN + "resources: {memory: 64KiB}\n", "/bin/true")
+    assert ran.returncode == 125
+    assert "resources.memory is too little" in ran.stderr
+
+
 def test_a_tmpfs_counts_as_memory(site: Site) -> None:
     profile = OPEN + "resources: {memory: 32MiB}\nfilesystem: {mounts: [{tmpfs: true, at: /tmp, size: 512MiB}]}\n"
     done = site.run(profile, "/bin/sh", "-c", "dd if=/dev/zero of=/tmp/x bs=1M count=128; echo went on; cat /tmp/x >/dev/null")

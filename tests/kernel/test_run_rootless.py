@@ -136,6 +136,11 @@ def test_a_single_id_with_groups_is_weaker_and_refused(alone: Site) -> None:
         alone.launches(BARE, "/bin/true", jobs=[{}], request=HIDDEN)
 
 
+def test_the_payload_can_open_its_streams_again(user: Site) -> None:
+    ran = user.run(OPEN, "/bin/sh", "-c", "echo out >/dev/stdout; echo err >/dev/stderr")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "out\n", "err\n")
+
+
 def test_the_command_line_works(user: Site) -> None:
     assert user.output("syscalls: {base: default}\n", "/bin/id").startswith("uid=65532")
     assert user.run(BARE + "run: {init: true}\n", "/bin/sh", "-c", "exit 9").returncode == 9
