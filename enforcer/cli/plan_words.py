@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import signal
 from typing import TYPE_CHECKING
 
@@ -250,12 +249,6 @@ _CALLS: Mapping[str, tuple[Words, ...]] = {
     "open_tree": (plain, plain, _TREE),
     "openat": (plain, plain, _OPEN, _octal),
     "openat2": (plain, plain, _HOW),
-    "ppoll": (
-        _struct(("fd", 0, 4, plain), ("events", 4, 2, _one({select.POLLIN: "POLLIN"}))),
-        plain,
-        lambda _: "{0}",
-        _pointer,
-    ),
     "prlimit64": (plain, _one(_LIMITS), _limit, _pointer),
     "rt_sigaction": (_SIGNAL, lambda _: "SIG_DFL", _pointer),
     "rt_sigprocmask": (_one({2: "SIG_SETMASK"}), lambda _: "[]", _pointer),
