@@ -69,7 +69,9 @@ class Timers:
     @staticmethod
     def _start(peer: Peer) -> subprocess.Popen[str]:
         prefix, place = peer.place()
-        command = [*prefix, os.path.realpath(sys.executable), "-I", "-S", "-c", Path(timer.__file__).read_text()]
+        # A Python below /root cannot be started by others.
+        python = os.path.realpath(sys.executable) if peer.user == "root" else "/usr/bin/python3"
+        command = [*prefix, python, "-I", "-S", "-c", Path(timer.__file__).read_text()]
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(command, text=True, **streams, **place)
 
