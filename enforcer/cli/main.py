@@ -36,6 +36,7 @@ def usage() -> str:
 def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
     _standard_descriptors()
+    os.umask(os.umask(0o077) & 0o077)  # a mask that shuts out the owner would make caches that nobody can read any more
     debug = argv[:1] == ["--debug"]
     words = argv[1:] if debug else argv
     return guarded(lambda: _dispatch(words), debug=debug)

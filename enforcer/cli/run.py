@@ -11,7 +11,6 @@ import sys
 
 from enforcer.cli.options import POLICY_OPTIONS, Command, Option, Parsed
 from enforcer.errors import UsageError
-from enforcer.plan.encoding import Program
 from enforcer.runtime import launcher, paths, plancache, supervisor
 from enforcer.runtime.init import exit_code
 
@@ -60,7 +59,7 @@ def run(argv: list[str]) -> int:
     entry = plancache.load(directory, name) or plancache.decode(_planned(given, directory, name))
     for path in entry.record.all("weaker"):
         sys.stderr.write(f"enforcer: accepted as weaker: {path}\n")
-    return launcher.launch(Program(entry.program), entry.record, options)
+    return launcher.launch(entry.decoded(), entry.record, options)
 
 
 def _question(given: Parsed) -> list[str]:

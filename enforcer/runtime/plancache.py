@@ -39,12 +39,18 @@ _ID_FILES = ("/etc/subuid", "/etc/subgid", "/etc/passwd", "/usr/bin/newuidmap", 
 class Entry:
     """A plan ready to be launched. dependencies: lines "content SHA256 PATH", "stat IDENTITY PATH", "real DIGEST PATH"."""
 
-    __slots__ = ("dependencies", "program", "record")
+    __slots__ = ("_decoded", "dependencies", "program", "record")
 
     def __init__(self, dependencies: list[str], record: Record, program: bytes) -> None:
         self.dependencies = dependencies
         self.record = record
         self.program = program
+        self._decoded: Program | None = None
+
+    def decoded(self) -> Program:
+        """Return the program, decoded once. Raises ValueError when it is not one of this version."""
+        self._decoded = self._decoded or Program(self.program)
+        return self._decoded
 
     def encode(self) -> bytes:
         """Lay the entry out, with its own digest in front."""
@@ -152,7 +158,7 @@ def load(directory: str, name: str) -> Entry | None:
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise HostError("the cached plan can be changed by others", where=f"{directory}/{name}", hint="remove it")
         entry = decode(os.read(descriptor, status.st_size))
-        Program(entry.program)
+        entry.decoded()
     except (OSError, ValueError):
         return None
     finally:
