@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -65,8 +66,9 @@ def wait_for_groups(demo: subprocess.Popen[str], state: Path) -> set[Path]:
     """The control groups of the demo's container, once something runs in them."""
     while demo.poll() is None:
         found = groups(state)
-        if any((path / "cgroup.procs").read_bytes() for path in found if path.is_dir()):
-            return found
+        with contextlib.suppress(OSError):  # it may end while we look
+            if any((path / "cgroup.procs").read_bytes() for path in found):
+                return found
         time.sleep(0.005)
     raise AssertionError(demo.communicate()[0])
 
