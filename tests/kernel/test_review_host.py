@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kernel.running import OPEN
+from tests.kernel.running import OPEN, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.kernel.running import Site
 
 ROOT_ON_HOST = "user_namespace: host\nrun: {user: '0:0'}\n"
 
@@ -55,3 +55,19 @@ def test_a_granted_device_keeps_its_mode_and_times(site: Site, node: Path) -> No
     assert re.fullmatch(r"-(EROFS|EPERM)", owner), owner
     after = node.stat()
     assert (after.st_mode, after.st_uid, after.st_mtime_ns) == (before.st_mode, before.st_uid, before.st_mtime_ns)
+
+
+def test_a_mask_that_shuts_out_the_owner_makes_no_cache_that_nobody_can_read() -> None:
+    """Root reads everything; others would find their own cache closed at the next command."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    directory = Path(tempfile.mkdtemp(prefix="review-"))
+    directory.chmod(0o755)
+    user_site = Site(directory, "daemon")
+    before = os.umask(0o777)
+    try:
+        ends = [user_site.run("", "/bin/true").returncode for _ in range(2)]
+    finally:
+        os.umask(before)
+        shutil.rmtree(directory)
+    assert ends == [0, 0]
