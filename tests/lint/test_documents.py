@@ -133,3 +133,16 @@ def test_nothing_says_that_it_is_unfinished() -> None:
     mark = re.compile(rb"\b(?:T[O]DO|F[I]XME|X[X]X)\b")
     files = [path for path in TRACKED if (ROOT / path).is_file()]
     assert [path for path in files if mark.search((ROOT / path).read_bytes())] == []
+
+
+def test_a_session_is_taken_apart_and_compared() -> None:
+    first, second = documents.session("# a \\\n  b\none … three\n# echo $?\n3\n$ c\n…\nend\n")
+    assert (first.words, first.root, first.output, first.code) == ("a   b", True, ("one … three",), 3)
+    assert (second.root, second.code) == (False, 0)
+    assert documents.agree(first.output, "one two three\n")
+    assert not documents.agree(first.output, "one two\nthree\n")
+    assert documents.agree(second.output, "x\ny\nend\n")
+    assert documents.agree(second.output, "end")
+    assert not documents.agree(second.output, "x\nend\ny\n")
+    with pytest.raises(ValueError, match="no prompt"):
+        documents.session("output\n")
