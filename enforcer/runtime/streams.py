@@ -130,16 +130,19 @@ def _is_null(number: int) -> bool:
 
 
 def _unblocked(number: int) -> int:
-    """Open the caller's terminal once more, without blocking; anything else is used as it is.
+    """Open the caller's terminal or pipe once more, without blocking; anything else is used as it is.
 
-    A terminal that polls as writable still blocks a longer write while nobody reads it, and the supervisor has signals and a
-    time limit to heed. O_NONBLOCK on the caller's own descriptor would hold for everybody who shares it.
+    One that polls as writable can block a write all the same: a terminal takes less than the chunk, and a pipe that others
+    write to (both outputs, for one) is full by then. The supervisor has signals and a time limit to heed. O_NONBLOCK on the
+    caller's own descriptor would hold for everybody who shares it.
     """
-    if not os.isatty(number) or os.fstat(number).st_rdev == _PTMX:  # to open that one again would make another terminal
+    status = os.fstat(number)
+    terminal = os.isatty(number) and status.st_rdev != _PTMX  # to open that one again would make another terminal
+    if not terminal and not stat.S_ISFIFO(status.st_mode):
         return number
     try:
         return _high(os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:  # it belongs to another user (su), or /proc is not there
+    except OSError:  # it belongs to another user (su), nobody reads it any more, or /proc is not there
         return number
 
 

@@ -192,8 +192,10 @@ class _Loop:
         self._kill("the time that resources.time grants is over")
 
     def _kill(self, why: str) -> None:
-        """SIGKILL first: standard error may be a terminal that nobody reads."""
+        """SIGKILL first, and say so only where somebody reads: to wait for that would heed no signal."""
         self._send(SIGKILL)
-        if not self.killed:
-            self.killed = True
+        first, self.killed = not self.killed, True
+        poll = select.poll()
+        poll.register(2, select.POLLOUT)
+        if first and poll.poll(0):
             sys.stderr.write(f"enforcer: {why}: SIGKILL\n")

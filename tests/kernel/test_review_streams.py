@@ -163,3 +163,17 @@ def test_a_payload_cannot_read_what_others_wrote_to_a_shared_pipe(user_site: Sit
     assert STOLEN not in said
     assert os.read(read, 100) == STOLEN
     os.close(read)
+
+
+def test_the_time_limit_holds_while_nobody_reads_one_pipe_for_both_outputs(site: Site) -> None:
+    """Both relays see that the pipe takes a chunk, and the second one then finds it full."""
+    read, write = os.pipe()
+    script = "seq 1000000 & seq 1000000 >&2 & wait"
+    process = start(site, OPEN + BRIEF, ["/bin/sh", "-c", script], stdout=write, stderr=write)
+    os.close(write)
+    try:
+        time.sleep(4)
+        assert process.poll() == 137
+    finally:
+        end_of(process)
+        os.close(read)
