@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from enforcer.errors import HostError, PlanError
 from enforcer.image import accounts, find
-from enforcer.linux import probe
+from enforcer.linux import probe, probe_mounts
 from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
 from enforcer.plan import cgroups, encoder, host, seccomp, userns
@@ -81,7 +81,7 @@ def prepare(request: Request) -> Prepared:
     profile = choose(request, image, library)
     resolution = resolve_profile(profile, library, request)
     policy, real = _on_this_host(resolution.policy)
-    subject = _subject(request, image, policy)
+    subject = _subject(request, image, policy, facts)
     dependencies = (*library.dependencies, *map(plancache.stat_of, image.inputs), *real)
     return Prepared(image, profile, resolution, policy, subject, facts, dependencies)
 
@@ -188,7 +188,7 @@ def _existing(mount: Mount) -> str:
     return source
 
 
-def _subject(request: Request, image: Image, policy: Policy) -> Subject:
+def _subject(request: Request, image: Image, policy: Policy, facts: HostFacts) -> Subject:
     uid, gid, groups = _user(image, policy)
     return Subject(
         reference=image.reference,
@@ -198,6 +198,7 @@ def _subject(request: Request, image: Image, policy: Policy) -> Subject:
             layers=image.layers,
             binds=image.binds,
             kinds=_kinds(policy.filesystem),
+            unmapped=_unmapped(policy, facts),
             volumes=paths.volumes(),
             owner=(uid, gid),
         ),
@@ -222,6 +223,14 @@ def _kinds(filesystem: Filesystem) -> Mapping[str, str]:
     return {source: "directory" if os.path.isdir(source) else "file" for source in binds}
 
 
+def _unmapped(policy: Policy, facts: HostFacts) -> frozenset[str]:
+    """Try which bind sources cannot be idmapped into a user namespace; without root none needs to be."""
+    if not facts.rootful or policy.namespaces.user == "host":
+        return frozenset()
+    sources = {mount.source for mount in policy.filesystem.mounts if mount.kind == "bind"}
+    return frozenset(source for source in sources if not probe_mounts.idmapped_mounts(source))
+
+
 def _device_rules(filesystem: Filesystem) -> tuple[DeviceRule, ...]:
     """Look up the numbers of the granted nodes. Raises PlanError at the clause of one that is not there, or no device."""
     rules: list[DeviceRule] = []
@@ -235,6 +244,7 @@ def _device_rules(filesystem: Filesystem) -> tuple[DeviceRule, ...]:
 
 def _record(prepared: Prepared, plan: Plan, program: bytes, request: Request) -> Record:
     policy, facts, subject = prepared.policy, prepared.facts, prepared.subject
+    narrowings = prepared.resolution.narrowings
     ranged = userns.way(policy.namespaces, facts) == "range"
     single = {
         "profile": policy.name,
@@ -257,5 +267,6 @@ def _record(prepared: Prepared, plan: Plan, program: bytes, request: Request) ->
         *(("pass", name) for name in sorted(policy.environment.passed)),
         *(("secret", mount.source) for mount in policy.filesystem.mounts if mount.kind == "secret"),
         *(("weaker", path) for path in request.accept_weaker),
+        *(("narrowed", f"{one.granted.place}: {one.what} (bounded by {one.bounded_by.place})") for one in narrowings),
     ]
     return Record([*single.items(), *many])

@@ -41,17 +41,27 @@ def new_mount_api() -> bool:
 
 
 def overlay(store: str, *, userxattr: bool) -> bool:
-    """An overlay of the store's filesystem below a tmpfs can be mounted and written to inside a new user namespace."""
+    """An overlay of the store's filesystem below a tmpfs can be mounted and written to inside a new user namespace.
+
+    A store that is not there yet stands on an ancestor for now, which may have mounts below it: no overlay can be made of that
+    in a user namespace, while the store itself will have none. Then a tmpfs stands for it.
+    """
+    return _overlay(store, userxattr=userxattr) or (not os.path.isdir(store) and _overlay("", userxattr=userxattr))
+
+
+def _overlay(below: str, *, userxattr: bool) -> bool:
+    """As `overlay`, of the directory `below` or its nearest ancestor; "" for one of a tmpfs."""
 
     def action() -> None:
         enter_mount_namespace()
-        lower = os.open(nearest_directory(store), os.O_PATH | os.O_DIRECTORY)
+        lower = os.open(nearest_directory(below), os.O_PATH | os.O_DIRECTORY) if below else -1
         place = _place()
         call("mount", b"tmpfs", place.encode(), b"tmpfs", 0, None)
-        upper, work, merged = (os.path.join(place, name) for name in ("upper", "work", "merged"))
-        for directory in (upper, work, merged):
+        lowest, upper, work, merged = (os.path.join(place, name) for name in ("lower", "upper", "work", "merged"))
+        for directory in (lowest, upper, work, merged):
             os.mkdir(directory, 0o700)
-        options = f"lowerdir=/proc/self/fd/{lower},upperdir={upper},workdir={work}" + (",userxattr" if userxattr else "")
+        source = f"/proc/self/fd/{lower}" if below else lowest
+        options = f"lowerdir={source},upperdir={upper},workdir={work}" + (",userxattr" if userxattr else "")
         call("mount", b"overlay", merged.encode(), b"overlay", 0, options.encode())
         os.close(os.open(os.path.join(merged, f".enforcer-{os.urandom(8).hex()}"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 

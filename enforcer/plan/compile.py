@@ -67,7 +67,7 @@ def enforce(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforce
         *userns.decide(policy.namespaces, policy.run, facts),
         *_identity(policy, subject, facts),
         *namespaces.decide(policy.namespaces, facts),
-        *mounts.decide(policy.filesystem, facts),
+        *mounts.decide(policy.filesystem, facts, subject.files.unmapped),
         *_one_target(policy),
         *landlock.decide(policy.filesystem.paths, facts),
         *network.decide(policy.network, facts),
@@ -75,6 +75,7 @@ def enforce(policy: Policy, subject: Subject, facts: HostFacts) -> tuple[Enforce
         *process.decide(policy.resources),
         *capabilities.decide(policy.capabilities, facts, host_users=host_users),
         *_syscalls(policy, facts),
+        *_init(policy),
         *_phases(policy),
     )
 
@@ -114,6 +115,15 @@ def _syscalls(policy: Policy, facts: HostFacts) -> tuple[Enforcement, ...]:
         return (Enforcement("syscalls", place, "impossible", "seccomp", why),)
     count = len(policy.syscalls.allowed)
     return (Enforcement("syscalls", place, "enforced", f"seccomp filter, {count} calls, {policy.syscalls.violation}"),)
+
+
+def _init(policy: Policy) -> tuple[Enforcement, ...]:
+    """A pid 1 of ours runs under the payload's own filter, and needs some calls of it."""
+    missing = sorted(process.REAPER_CALLS - set(policy.syscalls.allowed))
+    if not policy.run.init or not missing or policy.syscalls.violation == "complain":
+        return ()
+    why = f"pid 1 needs {', '.join(missing)}, which no clause grants"
+    return (Enforcement("run.init", policy.run.clause.place, "impossible", "fork, rt_sigtimedwait, wait4", why),)
 
 
 def _phases(policy: Policy) -> tuple[Enforcement, ...]:

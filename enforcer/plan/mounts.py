@@ -39,6 +39,7 @@ class Sources:
     layers: absolute directories of the image, top-most first. binds: (host directory, target) that belong to the image.
     kinds:  absolute host path of each bind → "directory" or "file". volumes: directory that holds the named volumes.
     owner:  (uid, gid) that a new volume belongs to, as numbers on disk.
+    unmapped: sources of binds whose filesystem cannot be idmapped.
     """
 
     layers: tuple[str, ...]
@@ -46,6 +47,7 @@ class Sources:
     kinds: Mapping[str, str]
     volumes: str
     owner: tuple[int, int] = (0, 0)
+    unmapped: frozenset[str] = frozenset()
 
 
 def ordered(mounts: frozenset[Mount]) -> list[Mount]:
@@ -53,7 +55,7 @@ def ordered(mounts: frozenset[Mount]) -> list[Mount]:
     return sorted(mounts, key=lambda mount: (mount.at.count("/"), mount.at, mount.source))
 
 
-def decide(filesystem: Filesystem, facts: HostFacts) -> tuple[Enforcement, ...]:
+def decide(filesystem: Filesystem, facts: HostFacts, unmapped: frozenset[str] = frozenset()) -> tuple[Enforcement, ...]:
     """Say how the root and each mount hold on this host."""
     missing = [
         name
@@ -70,11 +72,11 @@ def decide(filesystem: Filesystem, facts: HostFacts) -> tuple[Enforcement, ...]:
     if missing:
         why = f"this host lacks {', '.join(missing)}"
         return (Enforcement(ROOT, root.place, "impossible", by, why),)
-    mounts = (_mount_verdict(mount, facts) for mount in ordered(filesystem.mounts))
+    mounts = (_mount_verdict(mount, facts, unmapped) for mount in ordered(filesystem.mounts))
     return (Enforcement(ROOT, root.place, "enforced", by), *mounts)
 
 
-def _mount_verdict(mount: Mount, facts: HostFacts) -> Enforcement:
+def _mount_verdict(mount: Mount, facts: HostFacts, unmapped: frozenset[str]) -> Enforcement:
     path = mount.clause.path or f"filesystem.mounts[{mount.at}]"
     flags = ["MOUNT_ATTR_NOSUID", "MOUNT_ATTR_NODEV"]
     flags += ["MOUNT_ATTR_RDONLY"] if mount.access == "read" or mount.kind == "secret" else []
@@ -82,7 +84,8 @@ def _mount_verdict(mount: Mount, facts: HostFacts) -> Enforcement:
     if mount.kind == "secret" and not mount.source.startswith(("env:", "file:")):
         why = f"a secret can be taken from env: or file:, not from {mount.source!r}"
         return Enforcement(path, mount.clause.place, "impossible", "tmpfs", why)
-    if mount.kind in ("bind", "volume") and facts.rootful and not facts.idmapped_mounts:
+    none = mount.kind in ("bind", "volume") and facts.rootful and not facts.idmapped_mounts
+    if none or (mount.kind == "bind" and mount.source in unmapped):
         why = "its filesystem cannot be idmapped: every file in it belongs to nobody inside the container"
         return Enforcement(path, mount.clause.place, "weaker", " ".join(flags), why)
     return Enforcement(path, mount.clause.place, "enforced", f"{mount.kind} mount, {' '.join(flags)}")

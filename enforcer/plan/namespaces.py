@@ -48,6 +48,11 @@ def _verdict(name: str, namespaces: Namespaces, facts: HostFacts) -> Enforcement
     path = f"namespaces.{name}"
     clause = namespaces.clauses.get(path)
     place = clause.place if clause else "built in"
+    if name == "pid" and namespaces.pid == "host" and namespaces.user == "private":
+        why = (
+            "a user namespace cannot mount the /proc of a pid namespace that it does not own; write `user_namespace: host` too"
+        )
+        return Enforcement(path, place, "impossible", "the host's own, as written", why)
     if getattr(namespaces, name) == "host":
         return Enforcement(path, place, "enforced", "the host's own, as written")
     why = _missing(name, facts)

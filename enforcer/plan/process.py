@@ -42,6 +42,9 @@ RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
 RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
 
 
+REAPER_CALLS = frozenset({"clone", "exit_group", "kill", "rt_sigaction", "rt_sigprocmask", "rt_sigtimedwait", "wait4"})
+
+
 def wait_for_launcher() -> tuple[Step, ...]:
     """Die with the launcher, and go on only when it has written the id maps and attached the cgroups.
 

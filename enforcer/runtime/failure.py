@@ -16,6 +16,14 @@ _HINTS = {
     ("openat2", "ELOOP"): "a symbolic link stands where none did, or the image has one at /proc or /dev",
     ("openat2", "ENOENT"): "the path is gone since the plan was made, or the image lacks it",
     ("open_tree", "EPERM"): "the launcher needs CAP_SYS_ADMIN where the mounts belong to",
+    (
+        "fsconfig",
+        "EINVAL",
+    ): "an overlay cannot be made of the image's directory here: without root, nothing may be mounted below it",
+    (
+        "fsmount",
+        "EINVAL",
+    ): "an overlay cannot be made of the image's directory here: without root, nothing may be mounted below it",
     ("chdir", "EACCES"): "the payload's user may not enter the working directory: change run.user or run.cwd",
     ("chdir", "ENOENT"): "the working directory does not exist in the image: change run.cwd",
     ("clone3", "ENOSPC"): "too many namespaces: see user.max_*_namespaces in sysctl",

@@ -39,7 +39,10 @@ def _serve(payload: int) -> int:
         signal = syscalls.raw(syscalls.number("rt_sigtimedwait"), _ALL, info, None, len(_ALL))
         code = int.from_bytes(info.raw[8:12], "little", signed=True)
         if signal > 0 and signal != SIGCHLD and code <= 0:  # what the terminal sends reaches the payload by itself
-            os.kill(payload, signal)
+            try:
+                os.kill(payload, signal)
+            except OSError:  # it has ended, or taken another uid where its profile lets it: pid 1 stays
+                continue
 
 
 def _collect(payload: int) -> int | None:

@@ -65,7 +65,9 @@ def launch(program: encoding.Program, plan: Record, options: Options, system: Ca
     fields = [("id", identity), ("name", name), ("image", plan.one("image")), *(("cgroup", group) for group in groups)]
     place.write(fields)
     try:
-        return _Launch(program, plan, options, system).run(identity, name, first + place.index * RANGE)
+        made = _Launch(program, plan, options, system)
+        made.born = lambda pid: place.write([*fields, ("pid", str(pid)), ("started", state.started(pid))])
+        return made.run(identity, name, first + place.index * RANGE)
     finally:
         state.remove_groups(groups)
         place.release()
@@ -77,6 +79,7 @@ class _Launch:
         self.plan = plan
         self.options = options
         self.system = system
+        self.born: Callable[[int], None] = lambda _: None
 
     def run(self, identity: str, name: str, first: int) -> int:
         base = first if self.plan.one("first-id", "0") != "0" else 0
@@ -103,6 +106,7 @@ class _Launch:
         for descriptor in (sync_read, sync_write, theirs):
             os.close(descriptor)
         streams.started()
+        self.born(child)
         failure, master = channel.listen(ours)
         os.close(ours)
         if failure is not None:

@@ -134,6 +134,7 @@ class Library:
                 why="it bounds what everyone may run, so it must be root's alone",
                 hint=f"chown root {CEILING} && chmod 0644 {CEILING}",
             )
+        self.dependencies.append(plancache.stat_of(CEILING))  # its owner and mode count, not only its content
         return self.profile(CEILING)
 
     def _parse(self, path: str, content: bytes, shown: str) -> Profile:

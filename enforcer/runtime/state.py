@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 
 from enforcer.errors import HostError
-from enforcer.linux import cgroups
+from enforcer.linux import cgroups, syscalls
 from enforcer.runtime import record
 
 _MODE = 0o700
 _LIMIT = 1 << 20
+_SIGKILL, _SECONDS = 9, 2.0
 
 
 def root(uid: int) -> str:
@@ -114,7 +116,11 @@ def _living(path: str) -> str | None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _content(descriptor).one("name")
-        remove(_content(descriptor))
+        fields = _content(descriptor)
+        try:
+            remove(fields)
+        except HostError:  # something of it cannot be removed now: the place stays taken, and other launches go on
+            return fields.one("name")
         if os.path.exists(path):  # else it was released meanwhile; nobody else unlinks, since we hold the guard
             os.unlink(path)
         return None
@@ -127,8 +133,38 @@ def _content(descriptor: int) -> record.Record:
 
 
 def remove(fields: record.Record) -> None:
-    """Remove what a container's record names."""
+    """Remove what a container's record names: its first process, with all the others of its pid namespace, and its cgroups.
+
+    Raises HostError when something of it stays.
+    """
+    _end(fields.one("pid"), fields.one("started"))
     remove_groups(fields.all("cgroup"))
+
+
+def started(pid: int) -> str:
+    """Return when a process was started, in clock ticks since boot (proc(5), stat): with it the pid is never another's."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[19].decode()
+
+
+def _end(pid: str, when: str) -> None:
+    """End a process that outlived its supervisor: a payload may clear PR_SET_PDEATHSIG for itself."""
+    try:
+        pidfd = os.pidfd_open(int(pid or "0"))
+    except (ProcessLookupError, OSError):
+        return
+    try:
+        if started(int(pid)) != when:
+            return
+        syscalls.call("pidfd_send_signal", pidfd, _SIGKILL, None, 0)
+        if not select.select([pidfd], [], [], _SECONDS)[0]:
+            raise HostError(
+                f"process {pid} of a container whose supervisor is gone does not end", hint=f"see /proc/{pid}/stack"
+            )
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    finally:
+        os.close(pidfd)
 
 
 def remove_groups(groups: list[str]) -> None:

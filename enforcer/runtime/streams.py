@@ -1,8 +1,9 @@
 """What stands between the caller's standard streams and the payload's.
 
-/dev/null of the caller is handed on as it is. Anything else stays outside: a terminal, a file, a socket, which could be
-connected elsewhere in the network namespace it is from, a pipe, which could be opened the other way round. The payload gets
-pipes of its own (so it may open /dev/stdout), or a terminal of its own, and what passes through is copied. On the launch path.
+No descriptor of the caller is handed on: a terminal could be typed into, a file be opened again, a socket connected elsewhere
+in the network namespace it is from, a pipe be opened the other way round, and even /dev/null be given another mode. The payload
+gets pipes of its own (so it may open /dev/stdout), or a terminal of its own, and what passes through is copied.
+On the launch path.
 """
 
 from __future__ import annotations
@@ -80,18 +81,15 @@ class Streams:
             self.inside = [self._input(), self._output(1), self._output(2)]
 
     def _input(self) -> int:
-        if not self.interactive:
-            return _high(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        if _is_null(0):
-            return _high(os.dup(0))
         read, write = self._pipe()
+        if not self.interactive:
+            os.close(write)
+            return _high(read)
         os.set_blocking(write, False)  # a payload that can open its end again could fill the pipe after it polled as writable
         self.relays.append(Relay(0, write, own=(write,)))
         return _high(read)
 
     def _output(self, number: int) -> int:
-        if _is_null(number):
-            return _high(os.dup(number))
         read, write = self._pipe()
         os.set_blocking(read, False)
         target = _unblocked(number)
@@ -118,15 +116,6 @@ class Streams:
         self.relays = [Relay(master, target, own=() if target == 1 else (target,))]
         if self.interactive:
             self.relays.append(Relay(0, master))
-
-
-def _is_null(number: int) -> bool:
-    """Tell whether the descriptor is /dev/null (or closed, which the launcher has made /dev/null)."""
-    try:
-        status = os.fstat(number)
-    except OSError:
-        return False
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)
 
 
 def _unblocked(number: int) -> int:

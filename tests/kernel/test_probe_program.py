@@ -31,7 +31,7 @@ bubblewrap = pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is
 # on what this kernel has compiled in.
 REACHED_IN_CONTROL = {
     "f.see_*": 7,
-    "f.create_*": 25,
+    "f.create_*": 20,
     "f.write_*": 3,
     "f.mknod_*": 15,
     "f.chmod_*": 5,

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -162,6 +162,30 @@ def test_a_bound_that_cannot_be_held_refuses(user: Site, wanted: str) -> None:
     )
     assert accepted.returncode == 0
     assert "accepted as weaker" in accepted.stderr
+
+
+def runs(pid: str) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_payload_that_outlives_its_supervisor_is_ended_by_the_next_command(user: Site) -> None:
+    """It may clear PR_SET_PDEATHSIG for itself, and without root no control group holds it."""
+    script = "import ctypes, time; print(ctypes.CDLL(None).prctl(1, 0, 0, 0, 0), flush=True); time.sleep(100)"
+    profile = "syscalls: {base: default}\nrun: {init: false}\n"
+    words = user.words(profile, ["/usr/bin/python3", "-c", script], image="host")
+    who: dict[str, Any] = {"user": user.user, "group": user.user, "extra_groups": []}
+    with subprocess.Popen(words, cwd="/", stdout=subprocess.PIPE, text=True, env=user.environment(), **who) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        (payload,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+    assert runs(payload)
+    assert user.run(OPEN, "/bin/true").returncode == 0
+    assert not runs(payload)
 
 
 def test_processes_are_bounded_without_a_controller(user: Site) -> None:

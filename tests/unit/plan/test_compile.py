@@ -10,6 +10,7 @@ import pytest
 
 from enforcer.errors import PlanError
 from enforcer.oci.image import ImageConfig
+from enforcer.plan.compile import enforce
 from enforcer.plan.host import HostFacts
 from tests.plans import HOST, NAMESPACES, SINGLE, plan, policy, subject, verdicts
 
@@ -124,6 +125,23 @@ def test_phases_are_impossible_until_they_can_be_enforced() -> None:
 def test_a_filter_that_lets_nothing_start_is_impossible() -> None:
     assert verdicts("syscalls: {base: none, allow: [read]}")["syscalls"].verdict == "impossible"
     assert verdicts("syscalls: {base: none, allow: [read], violation: complain}")["syscalls"].verdict == "enforced"
+
+
+def test_a_pid_1_that_could_not_do_its_work_is_impossible() -> None:
+    reaped = "run: {init: true}\nsyscalls: {deny: [wait4]}\n"
+    found = verdicts(reaped)["run.init"]
+    assert found.verdict == "impossible"
+    assert "wait4" in found.why
+    assert "run.init" not in verdicts("run: {init: true}")
+    assert "run.init" not in verdicts(reaped.replace("true", "false"))
+
+
+def test_a_bind_whose_filesystem_cannot_be_idmapped_is_weaker() -> None:
+    asked = policy("filesystem: {mounts: [{bind: /srv/d, at: /d}, {bind: /srv/e, at: /e}]}")
+    target = subject(asked)
+    target = replace(target, files=replace(target.files, unmapped=frozenset({"/srv/e"})))
+    found = {one.path: one.verdict for one in enforce(asked, target, HOST)}
+    assert (found["filesystem.mounts[0]"], found["filesystem.mounts[1]"]) == ("enforced", "weaker")
 
 
 def test_another_machine_is_refused() -> None:

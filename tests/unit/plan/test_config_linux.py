@@ -31,7 +31,7 @@ def namespaces(text: str) -> set[str]:
     ("text", "shared"),
     [
         ("", set()),
-        ("namespaces: {pid: host, time: host}", {"pid", "time"}),
+        ("user_namespace: host\nnamespaces: {pid: host, time: host}", {"user", "pid", "time"}),
         ("network: {share: host}", {"network"}),
         ("user_namespace: host", {"user"}),
     ],

@@ -61,9 +61,14 @@ def test_a_namespace_that_cannot_be_made_is_impossible(name: str) -> None:
     found = verdicts("", host)[f"namespaces.{name}"]
     assert found.verdict == "impossible"
     assert name in found.why
-    shared = verdicts(f"namespaces: {{{name}: host}}", host)[f"namespaces.{name}"]
+    shared = verdicts(f"user_namespace: host\nnamespaces: {{{name}: host}}", host)[f"namespaces.{name}"]
     assert shared.verdict == "enforced"
-    assert shared.place.startswith("test.yaml:3:")
+    assert shared.place.startswith("test.yaml:4:")
+
+
+def test_the_hosts_processes_cannot_be_shared_from_a_user_namespace() -> None:
+    found = verdicts("namespaces: {pid: host}")["namespaces.pid"]
+    assert (found.verdict, "user_namespace: host" in found.why) == ("impossible", True)
 
 
 def test_no_mount_namespace_is_impossible_for_every_policy() -> None:
