@@ -36,7 +36,7 @@ _LIMITS = {
 }
 _LAST_DESCRIPTOR = 0xFFFFFFFF
 _SIGACTION_SIZE = 32
-_STANDARD_SIGNALS = 31
+_SIGNALS = 64  # _NSIG of asm-generic/signal.h
 # asm-generic/resource.h
 RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
 RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
@@ -171,11 +171,11 @@ def ready() -> Step:
 def signals() -> tuple[Step, ...]:
     """Give the payload the default signal handling.
 
-    What was ignored stays so across execve: Python ignores SIGPIPE and SIGXFSZ, and its caller may ignore others (nohup). The
-    launcher masks what it waits for.
+    What was ignored stays so across execve: Python ignores SIGPIPE and SIGXFSZ, and its caller may ignore others (nohup). Among
+    them are real-time ones: glibc's posix_spawn(3) has a child ignore 32 and 33. The launcher masks what it waits for.
     """
     default = bytes(_SIGACTION_SIZE)
-    changeable = (signal for signal in range(1, _STANDARD_SIGNALS + 1) if signal not in (SIGKILL, SIGSTOP))
+    changeable = (signal for signal in range(1, _SIGNALS + 1) if signal not in (SIGKILL, SIGSTOP))
     return (
         *(Step("init", "rt_sigaction", (signal, default, 0, 8), RUN) for signal in changeable),
         Step("init", "rt_sigprocmask", (SIG_SETMASK, bytes(8), 0, 8), RUN),

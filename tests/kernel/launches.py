@@ -43,6 +43,7 @@ _FILES = (
 ).split()
 _KEYCTL_JOIN_SESSION_KEYRING, _KEY_SPEC_SESSION_KEYRING = 1, -3
 _TIOCSCTTY = 0x540E
+_SIG_IGN = 1
 _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE, _MS_SHARED = 1 << 14, 1 << 18, 1 << 20
 _PR_SET_CHILD_SUBREAPER = 36
@@ -56,8 +57,9 @@ def hostile() -> None:
     if os.geteuid() == 0:
         os.setgroups([4, 5, 6])
     os.umask(0o077)
-    for number in {*range(1, 32)} - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
-        signal.signal(number, signal.SIG_IGN)
+    ignore = _SIG_IGN.to_bytes(8, "little") + bytes(24)
+    for number in {*range(1, 65)} - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:  # the C library leaves out 32 and 33
+        syscalls.raw(NUMBERS[syscalls.MACHINE]["rt_sigaction"], number, ignore, 0, 8)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGRTMIN})
     master, terminal = pty.openpty()
     fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 100)  # without its master the terminal would hang up
