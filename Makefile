@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml README.md $(shell find bin enforcer/ policies audits -type f -not -name '*.pyc' 2>/dev/null)
-# Tests of one file share fixtures; files share nothing, and two at a time keep two cores busy (5 minutes instead of 8).
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# One at a time: the whole takes 8 minutes, and what one test leaves behind is not blamed on another (-n 2 --dist loadfile: 5).
+PYTEST_ARGS ?=
 
 .PHONY: demo test lint format bench golden docs setup clean
 
