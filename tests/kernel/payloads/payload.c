@@ -148,7 +148,7 @@ static void look_process(void) {
     printf("cwd %s\n", getcwd(directory, sizeof directory) ? directory : "none");
     struct stat stat;
     for (int fd = 0; fd < 3; fd++)
-        if (!fstat(fd, &stat)) printf("stream.%d %o %lx\n", fd, stat.st_mode & S_IFMT, (long)stat.st_rdev);
+        if (!fstat(fd, &stat)) printf("stream.%d %o %lx %d\n", fd, stat.st_mode & S_IFMT, (long)stat.st_rdev, (int)stat.st_uid);
     printf("descriptors ");
     descriptors();
 }
