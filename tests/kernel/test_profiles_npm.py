@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from tests.kernel.running import Site
 
 MISSING = attacks.missing("npm", "node")
-NPM = shutil.which("npm", path="/usr/bin") or ""
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 PACKAGE = {
@@ -31,28 +29,6 @@ PACKAGE = {
     "scripts": {"postinstall": "node attack.js wanted.json answer.json"},
 }
 PLACES = ["/", "/etc", "/usr/lib", "/usr/lib/node_modules", "/srv", "/var/tmp"]
-
-
-# npm before 9.3, Debian 12's for one, writes each script into a file in TMPDIR and executes that: the guide says what it takes.
-OLDER = """profile: enforcer/v1
-name: older-npm
-extends: npm-install
-environment: {set: {TMPDIR: /run/scripts}}
-filesystem:
-  mounts:
-    - {tmpfs: true, at: /run/scripts, size: 1MiB, exec: true}
-  paths: {write: [/run/scripts], execute: [/run/scripts]}
-"""
-
-
-@pytest.fixture(scope="module", name="profile")
-def profile_for_this_npm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    said = subprocess.run([NPM, "--version"], capture_output=True, text=True, check=True).stdout
-    if tuple(map(int, said.split(".")[:2])) >= (9, 3):
-        return "npm-install"
-    written = tmp_path_factory.mktemp("profile") / "older-npm.yaml"
-    written.write_text(OLDER)
-    return str(written.with_suffix(""))
 
 
 def tarball(directory: Path, wanted: object) -> Path:
@@ -76,7 +52,7 @@ def something_to_steal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pre
 
 
 @pytest.fixture(scope="module", name="answer")
-def installed(site: Site, prey: Prey, profile: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def installed(site: Site, prey: Prey, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Install the package; what its postinstall script reached."""
     directory = tmp_path_factory.mktemp("npm")
     wanted = prey.wanted(
@@ -88,7 +64,7 @@ def installed(site: Site, prey: Prey, profile: str, tmp_path_factory: pytest.Tem
     wanted["write"].remove("~")  # HOME is /tmp, which may be written and ends with the container
     package = tarball(directory, wanted)
     allowed = ["--allow-read", str(package.parent)]
-    said = attacks.succeeds(site, profile, "npm", "install", str(package), options=allowed)
+    said = attacks.succeeds(site, "npm-install", "npm", "install", str(package), options=allowed)
     assert b"added 1 package" in said
     found: dict[str, str] = json.loads(
         (attacks.volume(site, "project") / "node_modules" / "leftpad" / "answer.json").read_text()
