@@ -12,7 +12,6 @@ demo: setup
 
 test: .venv/.dev
 	scripts/apt-install tests/apt-packages.txt
-	scripts/newer-npm
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: .venv/.dev
