@@ -67,14 +67,14 @@ def cidr(node: Node) -> str:
     network = _network(written)
     if network is None:
         raise node.refuse(f"{quoted(written)} is not a network", why=_why_not_network(written), hint="write it as 10.1.0.0/16")
-    if str(network) != written:
-        why = "it has bits set behind the prefix" if _has_host_bits(written) else "it is not in the canonical form"
-        raise node.refuse(f"{quoted(written)} is not a network", why=why, hint=f"write {network}")
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None and network.prefixlen >= 96:  # noqa: PLR2004
         inner = f"{network.network_address.ipv4_mapped}/{network.prefixlen - 96}"
         raise node.refuse(
             f"{written} is an IPv4 network in IPv6 clothes", why="the kernel sends such packets as IPv4", hint=f"write {inner}"
         )
+    if str(network) != written:
+        why = "it has bits set behind the prefix" if _has_host_bits(written) else "it is not in the canonical form"
+        raise node.refuse(f"{quoted(written)} is not a network", why=why, hint=f"write {network}")
     return written
 
 
@@ -86,6 +86,9 @@ def publish(node: Node) -> str:
     if found is None or address is None or (found[1] is None) != (address.version == 4):  # noqa: PLR2004  IPv4
         why = "without an address a port would be open on every interface (CVE-2021-4024)"
         raise node.refuse(f"{quoted(written)} is not ADDRESS:PORT", why=why, hint="write 127.0.0.1:8080")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:  # Python 3.13 writes it in another way than 3.12
+        what = f"{written} is an IPv4 address in IPv6 clothes"
+        raise node.refuse(what, why="the kernel listens as IPv4 there", hint=f"write {address.ipv4_mapped}:{found[3]}")
     if found[3].startswith("0") or not 1 <= int(found[3][:6]) <= MAX_PORT:
         raise node.refuse(f"the port {found[3]} is out of range", why=f"a port is 1 to {MAX_PORT}")
     canonical = f"{address}:{found[3]}" if address.version == 4 else f"[{address}]:{found[3]}"  # noqa: PLR2004  IPv4

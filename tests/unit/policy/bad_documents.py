@@ -289,7 +289,7 @@ NETWORK = [
     Bad("network: {egress: [{cidr: §10.0.0.0/255.0.0.0, ports: [1]}]}", "is not a network"),
     Bad("network: {egress: [{cidr: §'2001:DB8::/32', ports: [1]}]}", "is not a network"),
     Bad("network: {egress: [{cidr: §'fe80::1%eth0/64', ports: [1]}]}", "is not a network"),
-    Bad("network: {egress: [{cidr: §'::ffff:10.0.0.0/104', ports: [1]}]}", "is not a network", "parser"),
+    Bad("network: {egress: [{cidr: §'::ffff:10.0.0.0/104', ports: [1]}]}", "is an IPv4 network in IPv6 clothes", "parser"),
     Bad("network: {egress: [{cidr: §'::ffff:a00:0/104', ports: [1]}]}", "is an IPv4 network in IPv6 clothes", "parser"),
     Bad("network: {egress: [{host: a.b, ports: [1]}, §{host: a.b, ports: [2]}]}", "written twice", "parser"),
     Bad("network: {ingress: [{port: §0}]}", "'0' is not a port"),
@@ -299,6 +299,8 @@ NETWORK = [
     Bad("network: {ingress: [{port: 80, publish: §'127.0.0.1:0'}]}", "the port 0 is out of range"),
     Bad("network: {ingress: [{port: 80, publish: §'127.0.0.1:99999'}]}", "the port 99999 is out of range", "parser"),
     Bad("network: {ingress: [{port: 80, publish: §'[0:0::1]:80'}]}", "is not in the canonical form", "parser"),
+    Bad("network: {ingress: [{port: 80, publish: §'[::ffff:127.0.0.1]:80'}]}", "is an IPv4 address in IPv6 clothes", "parser"),
+    Bad("network: {ingress: [{port: 80, publish: §'[::ffff:7f00:1]:80'}]}", "is an IPv4 address in IPv6 clothes", "parser"),
     Bad("network: {ingress: [{port: 80, publish: §'::1:80'}]}", "is not ADDRESS:PORT"),
     Bad("network: {ingress: [{port: 80}, §{port: 80}]}", "written twice"),
     Bad(
