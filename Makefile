@@ -40,12 +40,14 @@ setup: .venv/.installed
 
 .venv/.installed: $(SOURCES) | .venv/bin/python
 	scripts/apt-install scripts/apt-packages.txt
+	rm -rf build  # setuptools would take what it has built there before for a part of the package
 	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 .
 	@touch $@
 
 # The tests read the checkout; only the tools beside them are installed.
 .venv/.dev: pyproject.toml | .venv/bin/python
 	scripts/apt-install scripts/apt-packages.txt
+	rm -rf build
 	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 '.[dev]'
 	@touch $@
 

@@ -103,7 +103,8 @@ class Watch:
             if self.fault[2] != "kill":
                 return -int(self.fault[2])
             KILL[0] = 1
-            time.sleep(SECONDS if self.where == "launcher" else 0.5)
+            # Far longer than until it is killed: a machine that stands still meanwhile must not let it go on.
+            time.sleep(10 * SECONDS if self.where == "launcher" else 0.5)
         if self.look:
             self._look(number, args)
         answer = syscalls.raw(number, *args)
