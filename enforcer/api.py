@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from enforcer.linux import probe, probe_mounts
 from enforcer.linux import seccomp as libseccomp
 from enforcer.oci.reference import parse_reference
 from enforcer.plan import cgroups, encoder, host, seccomp, userns
-from enforcer.plan.compile import Plan, compile_plan, enforce
+from enforcer.plan.compile import Plan, compile_plan
 from enforcer.plan.mounts import Sources
 from enforcer.plan.subject import Subject
 from enforcer.policy import canonical, match
@@ -25,11 +26,11 @@ from enforcer.runtime import paths, plancache, profiles
 from enforcer.runtime.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from enforcer.image.find import Image
     from enforcer.plan.cgroup_devices import DeviceRule
-    from enforcer.plan.host import Enforcement, HostFacts
+    from enforcer.plan.host import HostFacts
     from enforcer.policy.profile import Filesystem, Mount, Policy, Profile
 
 
@@ -109,11 +110,6 @@ def resolve_profile(profile: Profile, library: profiles.Library, request: Reques
     )
 
 
-def verdicts(prepared: Prepared) -> tuple[Enforcement, ...]:
-    """Say for every clause how it holds on this host, without refusing."""
-    return enforce(prepared.policy, prepared.subject, prepared.facts)
-
-
 def make_plan(prepared: Prepared, request: Request) -> Plan:
     """Compile the plan. Raises PlanError where a clause does not hold and was not accepted."""
     code = filter_code(prepared.policy, prepared.facts.machine)
@@ -131,35 +127,30 @@ def make_entry(request: Request) -> plancache.Entry:
 
 def host_facts() -> HostFacts:
     """Measure what this host can enforce, once for each boot and kind of caller."""
-    directory = paths.cache("facts")
-    name = plancache.key(["facts", *plancache.caller(), *map(plancache.stat_of, _code())])
-    path = os.path.join(directory, name)
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        facts = probe.host_facts(paths.store())
-        plancache.save(directory, name, json.dumps(host.to_document(facts)).encode())
-        return facts
-    with os.fdopen(descriptor, "rb") as file:
-        return host.from_document(json.load(file))
+
+    def measure() -> bytes:
+        return json.dumps(host.to_document(probe.host_facts(paths.store()))).encode()
+
+    return host.from_document(json.loads(_kept("facts", plancache.caller(), measure)))
 
 
 def filter_code(policy: Policy, machine: str) -> bytes:
     """Return the policy's seccomp filter, compiled by libseccomp once and kept by what it must decide."""
     decided = seccomp.decide(policy.syscalls, machine)
-    directory = paths.cache("seccomp")
-    name = plancache.key(["seccomp", repr(decided), *map(plancache.stat_of, _code())])
-    try:
-        descriptor = os.open(os.path.join(directory, name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        code = libseccomp.assemble(decided)
-        plancache.save(directory, name, hashlib.sha256(code).digest() + code)
-        return code
-    with os.fdopen(descriptor, "rb") as file:
-        content = file.read()
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        raise HostError("a cached system call filter is damaged", where=os.path.join(directory, name), hint="remove it")
-    return content[32:]
+    return _kept("seccomp", [repr(decided)], lambda: libseccomp.assemble(decided))
+
+
+def _kept(cache: str, question: list[str], make: Callable[[], bytes]) -> bytes:
+    """Return what was made for a question, by this very code, before; a file that is missing or damaged is made anew."""
+    directory = paths.cache(cache)
+    name = plancache.key([cache, *question, *map(plancache.stat_of, _code())])
+    content = plancache.read(directory, name)
+    if content is not None:
+        with suppress(ValueError):
+            return plancache.unseal(content)
+    made = make()
+    plancache.save(directory, name, plancache.seal(made))
+    return made
 
 
 def _code() -> list[str]:
@@ -255,6 +246,7 @@ def _record(prepared: Prepared, plan: Plan, program: bytes, request: Request) ->
         "state": paths.run_state(),
         "first-id": str(facts.container_ids[0] if ranged else 0),
         "id-count": str(facts.container_ids[1] if ranged else 0),
+        "rootful": "yes" if facts.rootful else "",
         "uid": str(subject.user[0]),
         "gid": str(subject.user[1]),
         "time": str(policy.resources.time or 0),

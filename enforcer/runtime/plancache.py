@@ -56,16 +56,26 @@ class Entry:
         """Lay the entry out, with its own digest in front."""
         text = "\0".join(self.dependencies).encode("utf-8", "surrogateescape")
         fields = self.record.encode()
-        body = _LENGTHS.pack(len(text), len(fields)) + text + fields + self.program
-        return MAGIC + bytes(sha256(body).digest()) + body
+        return seal(_LENGTHS.pack(len(text), len(fields)) + text + fields + self.program)
+
+
+def seal(body: bytes) -> bytes:
+    """Put the digest of what is kept in front of it."""
+    return MAGIC + bytes(sha256(body).digest()) + body
+
+
+def unseal(content: bytes) -> bytes:
+    """Return what `seal` was given. Raises ValueError for anything that it did not write."""
+    start = len(MAGIC) + _DIGEST_SIZE
+    body = content[start:]
+    if not content.startswith(MAGIC) or sha256(body).digest() != content[len(MAGIC) : start]:
+        raise ValueError("not a plan or anything else that is kept here, or a damaged one")
+    return body
 
 
 def decode(content: bytes) -> Entry:
     """Read an entry. Raises ValueError for anything that `encode` did not write."""
-    start = len(MAGIC) + _DIGEST_SIZE
-    body = content[start:]
-    if not content.startswith(MAGIC) or sha256(body).digest() != content[len(MAGIC) : start]:
-        raise ValueError("not a plan, or a damaged one")
+    body = unseal(content)
     text, fields = _LENGTHS.unpack_from(body)
     at = _LENGTHS.size
     dependencies = body[at : at + text].decode("utf-8", "surrogateescape").split("\0")
@@ -90,11 +100,6 @@ def caller() -> list[str]:
 def real_of(path: str) -> str:
     """Return "real DIGEST PATH": where the path leads now, symbolic links followed, and what kind of file is there."""
     return f"real {_real(path)} {path}"
-
-
-def content_of(path: str) -> str:
-    """Return "content SHA256 PATH" as it is now."""
-    return f"content {_content(path)} {path}"
 
 
 def stat_of(path: str) -> str:
@@ -149,6 +154,19 @@ def _holds(dependency: str) -> bool:
 
 def load(directory: str, name: str) -> Entry | None:
     """Return the entry if it is there, whole, and everything it was made from is unchanged."""
+    content = read(directory, name)
+    if content is None:
+        return None
+    try:
+        entry = decode(content)
+        entry.decoded()
+    except ValueError:
+        return None
+    return entry if all(map(_holds, entry.dependencies)) else None
+
+
+def read(directory: str, name: str) -> bytes | None:
+    """Return a kept file, sealed; None when it is not there. Raises HostError when others could have written it."""
     try:
         descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -156,14 +174,12 @@ def load(directory: str, name: str) -> Entry | None:
     try:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise HostError("the cached plan can be changed by others", where=f"{directory}/{name}", hint="remove it")
-        entry = decode(os.read(descriptor, status.st_size))
-        entry.decoded()
-    except (OSError, ValueError):
+            raise HostError("what is cached can be changed by others", where=f"{directory}/{name}", hint="remove it")
+        return os.read(descriptor, status.st_size)
+    except OSError:
         return None
     finally:
         os.close(descriptor)
-    return entry if all(map(_holds, entry.dependencies)) else None
 
 
 def save(directory: str, name: str, content: bytes) -> None:
@@ -173,10 +189,13 @@ def save(directory: str, name: str, content: bytes) -> None:
         _prune(directory)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, content)
+            written = os.write(descriptor, content)
         finally:
             os.close(descriptor)
-        os.rename(temporary, f"{directory}/{name}")
+        if written == len(content):
+            os.rename(temporary, f"{directory}/{name}")
+        else:
+            os.unlink(temporary)
     except OSError:
         if os.path.exists(temporary):
             os.unlink(temporary)

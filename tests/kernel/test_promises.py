@@ -46,6 +46,24 @@ def test_a_kept_plan_is_used_only_while_nothing_changed(own: Site) -> None:
     assert plans(own)
 
 
+def test_what_is_kept_and_damaged_is_made_anew_and_what_others_may_write_is_refused(own: Site) -> None:
+    """Of plans, host facts and filters alike: a cut file, as a full disk leaves it, must not stop every later run."""
+    assert own.output(OPEN, "/bin/echo", "made") == "made\n"
+    kept = sorted((own.store / "cache").glob("*/*"), key=lambda path: path.parent.name != "plans")
+    assert {path.parent.name for path in kept} >= {"facts", "plans", "seccomp"}
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:40])
+    assert own.output(OPEN, "/bin/echo", "anew") == "anew\n"
+    for path in kept:
+        mode = path.stat().st_mode
+        path.chmod(0o622)
+        if path.parent.name != "plans":  # else the plan alone is read
+            for plan in plans(own):
+                plan.unlink()
+        assert own.run(OPEN, "/bin/true").returncode == 125, path
+        path.chmod(mode)
+
+
 def test_a_ceiling_bounds_every_run_and_must_be_roots_alone(own: Site) -> None:
     """In a mount namespace with an /etc of its own."""
     run = f"{ENFORCER} run --policy {own.profile('extends: base/shell')} rootfs:{own.image} /bin/sh -c"

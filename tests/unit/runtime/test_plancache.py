@@ -150,7 +150,7 @@ def test_where_a_path_leads_counts(tmp_path: Path) -> None:
 def test_a_path_with_blanks_is_one_dependency(tmp_path: Path) -> None:
     profile = tmp_path / "my profile.yaml"
     profile.write_text("a")
-    kept(tmp_path, plancache.content_of(str(profile)))
+    kept(tmp_path, plancache.content_dependency(str(profile), b"a"))
     assert load(tmp_path) is not None
     profile.write_text("b")
     assert load(tmp_path) is None
