@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from enforcer.plan import capabilities, landlock, mount_calls, namespaces, process
 from enforcer.plan.step import Filter, Packed, Ref, Slot, Step, Strings, Text
+from enforcer.policy.names import CAPABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,7 +131,7 @@ def _struct(*fields: Field) -> Words:
 
 
 _SIGNAL = _one({number.value: number.name for number in signal.Signals})
-_CAPABILITIES = {1 << number: f"CAP_{name}" for number, name in enumerate(capabilities.NAMES)}
+_CAPABILITIES = {1 << number: f"CAP_{name}" for number, name in enumerate(CAPABILITIES)}
 _OPEN_NAMES = "O_WRONLY O_RDWR O_CREAT O_EXCL O_NOCTTY O_PATH O_CLOEXEC O_DIRECTORY O_NOFOLLOW".split()
 _OPEN = _flags({getattr(os, name): name for name in _OPEN_NAMES}, "O_RDONLY")
 _CLONE = _flags(_prefixed(namespaces, "CLONE_"))

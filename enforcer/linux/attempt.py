@@ -10,20 +10,13 @@ import signal
 from typing import TYPE_CHECKING, NoReturn
 
 from enforcer.linux.syscalls import call
+from enforcer.plan.namespaces import CLONE_NEWNS, CLONE_NEWUSER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS = 5
 PR_SET_PDEATHSIG = 1
-CLONE_NEWTIME = 0x00000080
-CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
-CLONE_NEWUTS = 0x04000000
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
-CLONE_NEWNET = 0x40000000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 

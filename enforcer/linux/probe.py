@@ -17,6 +17,7 @@ from enforcer.errors import HostError
 from enforcer.linux import attempt, probe_cgroups, probe_ids, probe_mounts, procfs
 from enforcer.linux.attempt import holds
 from enforcer.linux.syscalls import address, buffer, call, openat2
+from enforcer.plan import namespaces
 from enforcer.plan.cgroup_devices import DeviceRule
 from enforcer.plan.host import HostFacts, from_document, to_document
 from enforcer.policy.names import CAPABILITIES
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 NAMESPACES = {
-    "pid": attempt.CLONE_NEWPID,
-    "mount": attempt.CLONE_NEWNS,
-    "net": attempt.CLONE_NEWNET,
-    "ipc": attempt.CLONE_NEWIPC,
-    "uts": attempt.CLONE_NEWUTS,
-    "cgroup": attempt.CLONE_NEWCGROUP,
-    "time": attempt.CLONE_NEWTIME,
+    "pid": namespaces.CLONE_NEWPID,
+    "mount": namespaces.CLONE_NEWNS,
+    "net": namespaces.CLONE_NEWNET,
+    "ipc": namespaces.CLONE_NEWIPC,
+    "uts": namespaces.CLONE_NEWUTS,
+    "cgroup": namespaces.CLONE_NEWCGROUP,
+    "time": namespaces.CLONE_NEWTIME,
 }
 # include/uapi/linux/seccomp.h
 SECCOMP_SET_MODE_FILTER, SECCOMP_GET_ACTION_AVAIL = 1, 2

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 
-from enforcer.linux.attempt import CLONE_NEWNS, CLONE_NEWPID, enter_mount_namespace, holds, start_in_user_namespace, stop, write
+from enforcer.linux.attempt import enter_mount_namespace, holds, start_in_user_namespace, stop, write
 from enforcer.linux.syscalls import AT_EMPTY_PATH, AT_FDCWD, call
+from enforcer.plan.namespaces import CLONE_NEWNS, CLONE_NEWPID
 
 FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 1, 6
 MOVE_MOUNT_F_EMPTY_PATH = 0x4

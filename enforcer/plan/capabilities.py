@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING
 
 from enforcer.plan.host import Enforcement
 from enforcer.plan.step import Packed, Step
+from enforcer.policy.names import CAPABILITIES
 
 if TYPE_CHECKING:
     from enforcer.plan.host import HostFacts
     from enforcer.policy.profile import Capability
 
-# include/uapi/linux/capability.h, in the order of their numbers.
-NAMES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN "
-    "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE "
-    "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-).split()
 # The kernel asks for these in the initial user namespace only: inside another one they permit nothing.
 _HOST_ONLY = frozenset(
     "LINUX_IMMUTABLE SYS_MODULE SYS_RAWIO SYS_PACCT SYS_BOOT SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_CONTROL "
@@ -63,7 +57,7 @@ def steps(
     last:   the highest capability number of this kernel. single: one id is mapped, so setgroups(2) is denied.
     Securebits go first: with SECBIT_NO_SETUID_FIXUP the change of ids moves no capability, and capset alone decides.
     """
-    numbers = frozenset(NAMES.index(capability.name) for capability in granted)
+    numbers = frozenset(CAPABILITIES.index(capability.name) for capability in granted)
     drop = [n for n in range(last + 1) if n not in numbers]
     return (
         *(Step("init", "prctl", (PR_CAPBSET_DROP, n, 0, 0, 0), CLAUSE, note=_name(n)) for n in drop),
@@ -91,7 +85,7 @@ def _raise(numbers: frozenset[int]) -> tuple[Step, ...]:
     """Ambient capabilities survive execve of an ordinary program; to lock them afterwards takes CAP_SETPCAP."""
     raised = [(n, (PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, n, 0, 0)) for n in sorted(numbers)]
     return (
-        _capset(numbers | {NAMES.index("SETPCAP")}, inheritable=numbers),
+        _capset(numbers | {CAPABILITIES.index("SETPCAP")}, inheritable=numbers),
         *(Step("init", "prctl", args, CLAUSE, note=_name(n)) for n, args in raised),
     )
 
@@ -107,4 +101,4 @@ def _capset(numbers: frozenset[int], inheritable: frozenset[int] | None = None) 
 
 
 def _name(n: int) -> str:
-    return f"CAP_{NAMES[n]}" if n < len(NAMES) else str(n)
+    return f"CAP_{CAPABILITIES[n]}" if n < len(CAPABILITIES) else str(n)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from enforcer.plan import config_linux, landlock, mounts
+from enforcer.plan import config_linux, landlock, mounts, process
 
 if TYPE_CHECKING:
     from enforcer.plan.host import HostFacts
@@ -41,6 +41,7 @@ def _process(
 ) -> dict[str, Any]:
     uid, gid = subject.user
     names = sorted(f"CAP_{capability.name}" for capability in policy.capabilities)
+    limits = process.bounds(policy.resources, pids_by_rlimit="pids" not in facts.cgroups)
     return {
         "terminal": subject.terminal,
         "user": {"uid": uid, "gid": gid, "additionalGids": list(subject.groups), "umask": 0o022},
@@ -48,23 +49,8 @@ def _process(
         "env": [f"{name}={value}" for name, value in environment],
         "cwd": cwd,
         "capabilities": dict.fromkeys(_SETS, names),
-        "rlimits": [{"type": kind, "hard": n, "soft": n} for kind, n in _limits(policy, facts).items()],
+        "rlimits": [{"type": kind, "hard": n, "soft": n} for kind, n in limits.items()],
         "noNewPrivileges": True,
-    }
-
-
-def _limits(policy: Policy, facts: HostFacts) -> dict[str, int]:
-    """The limits of setrlimit(2), as `process.limits` sets them."""
-    resources = policy.resources
-    processes = [n for n in (resources.processes, None if "pids" in facts.cgroups else resources.pids) if n is not None]
-    files = {} if resources.open_files is None else {"RLIMIT_NOFILE": resources.open_files}
-    return {
-        **files,
-        **({"RLIMIT_NPROC": min(processes)} if processes else {}),
-        "RLIMIT_CORE": 1,
-        "RLIMIT_NICE": 0,
-        "RLIMIT_RTPRIO": 0,
-        "RLIMIT_MSGQUEUE": 0,
     }
 
 

@@ -38,15 +38,20 @@ _LAST_DESCRIPTOR = 0xFFFFFFFF
 _SIGACTION_SIZE = 32
 _SIGNALS = 64  # _NSIG of asm-generic/signal.h
 # asm-generic/resource.h
-RLIMIT_CORE, RLIMIT_NPROC, RLIMIT_NOFILE = 4, 6, 7
-RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO = 12, 13, 14
-
-
+_RLIMITS = {
+    "RLIMIT_CORE": 4,
+    "RLIMIT_NPROC": 6,
+    "RLIMIT_NOFILE": 7,
+    "RLIMIT_MSGQUEUE": 12,
+    "RLIMIT_NICE": 13,
+    "RLIMIT_RTPRIO": 14,
+}
+# What pid 1 of `run.init` needs of the payload's own filter (runtime/init.py).
 REAPER_CALLS = frozenset({"clone", "exit_group", "kill", "rt_sigaction", "rt_sigprocmask", "rt_sigtimedwait", "wait4"})
 
 
 def wait_for_launcher() -> tuple[Step, ...]:
-    """Die with the launcher, and go on only when it has written the id maps and attached the cgroups.
+    """Die with the launcher, and go on only when it has written the id maps.
 
     The end of the pipe tells a launcher that died before it let init go on.
     """
@@ -105,7 +110,7 @@ def _words(*fields: tuple[int, int]) -> bytes:
 def descriptors(user: tuple[int, int], *, terminal: bool, give: bool) -> tuple[Step, ...]:
     """Put the granted descriptors at 0, 1 and 2, the status channel at 3, and close every other one.
 
-    give: the launcher could not give the payload's pipes to its user, so init does (EPERM: it is /dev/null).
+    give: the launcher could not give the payload's pipes to its user, so init does.
     """
     streams: list[Ref | Slot] = [Ref("terminal")] * 3 if terminal else [Slot("stdin"), Slot("stdout"), Slot("stderr")]
     return (
@@ -134,19 +139,26 @@ def limits(resources: Resources, *, pids_by_rlimit: bool) -> tuple[Step, ...]:
     RLIMIT_CORE is 1, not 0: a core pattern that is a pipe starts a program on the host even at 0 (core(5), fs/coredump.c).
     EPERM is tolerated where a limit may exceed the caller's own hard limit: the caller's, being lower, then stays.
     """
+    return tuple(_limit(name, value) for name, value in bounds(resources, pids_by_rlimit=pids_by_rlimit).items())
+
+
+def bounds(resources: Resources, *, pids_by_rlimit: bool) -> dict[str, int]:
+    """Return each limit by its name ("RLIMIT_NOFILE"), soft and hard alike. pids_by_rlimit: no controller bounds the pids."""
     processes = [n for n in (resources.processes, resources.pids if pids_by_rlimit else None) if n is not None]
-    return (
-        *(_limit(RLIMIT_NOFILE, n, "resources.open_files") for n in (resources.open_files,) if n is not None),
-        *(_limit(RLIMIT_NPROC, n, "resources.processes") for n in processes[:1] and [min(processes)]),
-        *(_limit(resource, value, "resources") for resource, value in ((RLIMIT_CORE, 1), (RLIMIT_NICE, 0), (RLIMIT_RTPRIO, 0))),
-        _limit(RLIMIT_MSGQUEUE, 0, "resources"),
-    )
+    return {
+        **({} if resources.open_files is None else {"RLIMIT_NOFILE": resources.open_files}),
+        **({"RLIMIT_NPROC": min(processes)} if processes else {}),
+        "RLIMIT_CORE": 1,
+        "RLIMIT_NICE": 0,
+        "RLIMIT_RTPRIO": 0,
+        "RLIMIT_MSGQUEUE": 0,
+    }
 
 
-def _limit(resource: int, value: int, clause: str) -> Step:
-    pair = value.to_bytes(8, "little") * 2
+def _limit(name: str, value: int) -> Step:
+    clause = {"RLIMIT_NOFILE": "resources.open_files", "RLIMIT_NPROC": "resources.processes"}.get(name, "resources")
     tolerate = ("EPERM",) if value > 1 else ()
-    return Step("init", "prlimit64", (0, resource, pair, 0), clause, tolerate=tolerate)
+    return Step("init", "prlimit64", (0, _RLIMITS[name], value.to_bytes(8, "little") * 2, 0), clause, tolerate=tolerate)
 
 
 def enter(cwd: str) -> tuple[Step, ...]:

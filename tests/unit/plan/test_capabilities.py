@@ -7,6 +7,7 @@ import pytest
 
 from enforcer.plan import capabilities
 from enforcer.plan.step import Packed, Step
+from enforcer.policy.names import CAPABILITIES
 from enforcer.policy.profile import Capability, Clause
 from tests.plans import HOST
 
@@ -31,7 +32,7 @@ def sets(step: Step) -> tuple[set[str], set[str], set[str]]:
     words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, 24, 4)]
     low, high = words[:3], words[3:]
     effective, permitted, inheritable = (
-        {name for number, name in enumerate(capabilities.NAMES) if (one | two << 32) >> number & 1}
+        {name for number, name in enumerate(CAPABILITIES) if (one | two << 32) >> number & 1}
         for one, two in zip(low, high, strict=True)
     )
     return effective, permitted, inheritable
@@ -44,8 +45,8 @@ def prctls(found: tuple[Step, ...], option: int) -> list[tuple[object, ...]]:
 def test_numbers_are_the_kernels() -> None:
     """include/uapi/linux/capability.h."""
     known = {"CHOWN": 0, "SETPCAP": 8, "NET_BIND_SERVICE": 10, "SYS_ADMIN": 21, "SYSLOG": 34, "CHECKPOINT_RESTORE": 40}
-    assert {name: capabilities.NAMES.index(name) for name in known} == known
-    assert len(capabilities.NAMES) == LAST + 1
+    assert {name: CAPABILITIES.index(name) for name in known} == known
+    assert len(CAPABILITIES) == LAST + 1
 
 
 def test_without_a_grant_nothing_is_left_in_any_set() -> None:
@@ -65,9 +66,9 @@ def test_every_capability_that_the_kernel_knows_leaves_the_bounding_set(last: in
 def test_what_is_granted_and_no_more_is_in_every_set(names: tuple[str, ...]) -> None:
     found = steps(*names)
     dropped = {args[0] for args in prctls(found, capabilities.PR_CAPBSET_DROP)}
-    assert dropped == {number for number, name in enumerate(capabilities.NAMES) if name not in names}
+    assert dropped == {number for number, name in enumerate(CAPABILITIES) if name not in names}
     raised = [args[1] for args in prctls(found, capabilities.PR_CAP_AMBIENT) if args[0] == capabilities.PR_CAP_AMBIENT_RAISE]
-    assert {capabilities.NAMES[number] for number in raised if isinstance(number, int)} == set(names)
+    assert {CAPABILITIES[number] for number in raised if isinstance(number, int)} == set(names)
     assert sets(found[-1]) == (set(names), set(names), set(names))
 
 
