@@ -52,7 +52,7 @@ class Options:
 def launch(program: encoding.Program, plan: Record, options: Options, system: Callable[..., int] = syscalls.raw) -> int:
     """Launch and supervise; the exit code of the payload, as a shell gives it.
 
-    plan: what goes with the program (see `api.plan_record`). system: makes a system call; tests inject faults here.
+    plan: what goes with the program (`api.make_entry` makes both). system: makes a system call; tests inject faults here.
     Raises LaunchError when the payload was not started: nothing of it is left then. Raises HostError when there is no place.
     """
     gc.disable()  # nothing here makes cycles, and a collection in init would copy every page it looks at
@@ -66,11 +66,16 @@ def launch(program: encoding.Program, plan: Record, options: Options, system: Ca
     place.write(fields)
     try:
         made = _Launch(program, plan, options, system)
-        made.born = lambda pid: place.write([*fields, ("pid", str(pid)), ("started", state.started(pid))])
-        return made.run(identity, name, first + place.index * RANGE)
+        base = first + place.index * RANGE
+        child, streams, master = made.start(identity, name, base, lambda pid: place.write(_born(fields, pid)))
+        return supervisor.supervise(child, streams, master, int(plan.one("time", "0")))
     finally:
         state.remove_groups(groups)
         place.release()
+
+
+def _born(fields: list[tuple[str, str]], pid: int) -> list[tuple[str, str]]:
+    return [*fields, ("pid", str(pid)), ("started", state.started(pid))]
 
 
 class _Launch:
@@ -79,11 +84,11 @@ class _Launch:
         self.plan = plan
         self.options = options
         self.system = system
-        self.born: Callable[[int], None] = lambda _: None
 
-    def run(self, identity: str, name: str, first: int) -> int:
+    def start(self, identity: str, name: str, first: int, born: Callable[[int], None]) -> tuple[int, Streams, int]:
+        """Start the payload: init's pid, the payload's streams, the master of its terminal or -1. born: is told the pid."""
         base = first if self.plan.one("first-id", "0") != "0" else 0
-        owner = base + int(self.plan.one("uid")), base + int(self.plan.one("gid"))
+        owner = (base + int(self.plan.one("uid")), base + int(self.plan.one("gid"))) if self.plan.one("rootful") else None
         streams = Streams(terminal=self.options.terminal, interactive=self.options.interactive, owner=owner)
         sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
         ours, theirs = channel.pair()
@@ -106,13 +111,17 @@ class _Launch:
         for descriptor in (sync_read, sync_write, theirs):
             os.close(descriptor)
         streams.started()
-        self.born(child)
-        failure, master = channel.listen(ours)
+        try:
+            born(child)
+            failure, master = channel.listen(ours)
+        except BaseException:
+            end(child)
+            raise
         os.close(ours)
         if failure is not None:
             end(child)
             raise self._failed(*failure)
-        return supervisor.supervise(child, streams, master, int(self.plan.one("time", "0")))
+        return child, streams, master
 
     def _execute(self, execution: executor.Execution, status: int) -> int:
         """Run the program; in the child this never returns. Returns init's pid."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from enforcer.errors import HostError
 from enforcer.runtime import state
 
 
@@ -31,3 +32,11 @@ def cache(name: str) -> str:
 def volumes() -> str:
     """Return the directory of the named volumes, made with mode 0700 if missing. Raises HostError."""
     return state.directory(state.directory(store()) + "/volumes")
+
+
+def working_directory() -> str:
+    """Return the absolute directory that relative paths of the command line start from. Raises HostError when it is gone."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise HostError("the working directory is gone", why=error.strerror or "", hint="cd to one that exists") from error

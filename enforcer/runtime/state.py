@@ -129,7 +129,12 @@ def _living(path: str) -> str | None:
 
 
 def _content(descriptor: int) -> record.Record:
-    return record.decode(os.pread(descriptor, _LIMIT, 0).partition(b"\0end=1")[0])
+    content = os.pread(descriptor, _LIMIT, 0).partition(b"\0end=1")[0]
+    try:
+        return record.decode(content)
+    except ValueError as error:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        raise HostError("the record of a container is damaged", where=path, why=str(error), hint="remove it") from error
 
 
 def remove(fields: record.Record) -> None:
@@ -149,22 +154,26 @@ def started(pid: int) -> str:
 
 def _end(pid: str, when: str) -> None:
     """End a process that outlived its supervisor: a payload may clear PR_SET_PDEATHSIG for itself."""
-    try:
-        pidfd = os.pidfd_open(int(pid or "0"))
-    except (ProcessLookupError, OSError):
+    if not pid:
         return
     try:
-        if started(int(pid)) != when:
+        _kill(int(pid), when)
+    except (FileNotFoundError, ProcessLookupError):  # it has ended by itself
+        return
+    except OSError as error:
+        raise HostError(f"process {pid} of a container cannot be ended: {error.strerror}", hint=f"kill -9 {pid}") from error
+
+
+def _kill(pid: int, when: str) -> None:
+    process = os.pidfd_open(pid)
+    try:
+        if started(pid) != when:
             return
-        syscalls.call("pidfd_send_signal", pidfd, _SIGKILL, None, 0)
-        if not select.select([pidfd], [], [], _SECONDS)[0]:
-            raise HostError(
-                f"process {pid} of a container whose supervisor is gone does not end", hint=f"see /proc/{pid}/stack"
-            )
-    except (FileNotFoundError, ProcessLookupError):
-        return
+        syscalls.call("pidfd_send_signal", process, _SIGKILL, None, 0)
+        if not select.select([process], [], [], _SECONDS)[0]:
+            raise HostError(f"process {pid} of a container does not end", hint=f"see /proc/{pid}/stack")
     finally:
-        os.close(pidfd)
+        os.close(process)
 
 
 def remove_groups(groups: list[str]) -> None:

@@ -66,11 +66,11 @@ class Relay:
 class Streams:
     """The payload's three streams (`inside`, descriptors above 9) and the relays that feed them."""
 
-    def __init__(self, *, terminal: bool, interactive: bool, owner: tuple[int, int]) -> None:
+    def __init__(self, *, terminal: bool, interactive: bool, owner: tuple[int, int] | None) -> None:
         """Lay out the streams.
 
         terminal: the payload will have its own. interactive: the caller's standard input is for it.
-        owner: the payload's uid and gid on the host, to whom its pipes are given where the caller may do that.
+        owner: the payload's uid and gid on the host, to whom its pipes are given; None where the caller may not do that.
         """
         self.terminal = terminal
         self._owner = owner
@@ -98,7 +98,7 @@ class Streams:
 
     def _pipe(self) -> tuple[int, int]:
         read, write = os.pipe2(os.O_CLOEXEC)
-        if os.geteuid() == 0:
+        if self._owner is not None:
             os.fchown(write, *self._owner)
         return read, write
 
