@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from enforcer.policy.compare import covers
 from enforcer.policy.narrow import bounding
 from enforcer.policy.profile import BUILT_IN
 from enforcer.policy.resolve import resolve
-from enforcer.runtime import shipped
+from enforcer.runtime import paths, shipped
 from enforcer.runtime.profiles import Library
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def run(argv: list[str]) -> int:
         return 0
     if len(given.words) != _WORDS:
         raise UsageError("two profiles are compared", where="enforcer compare", hint="enforcer compare A B, by path or name")
-    library, directory = Library(), os.getcwd()
+    library, directory = Library(), paths.working_directory()
     ceiling = library.named(given.one("ceiling"), directory) if given.on("ceiling") else None
     a, b = (_side(word, library, directory, ceiling) for word in given.words)
     found = covers(a.policy, b.policy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from enforcer.cli.plan_text import explained, text
 from enforcer.cli.plan_words import line
 from enforcer.errors import UsageError
 from enforcer.plan.step import Filter, Packed, Ref, Slot, Strings, Text
+from enforcer.runtime import paths
 
 if TYPE_CHECKING:
     from enforcer.cli.options import Parsed
@@ -56,7 +56,7 @@ def request(given: Parsed) -> api.Request:
         accept_weaker=tuple(given.all("accept-weaker")),
         command=tuple(given.words[1:]),
         terminal=given.on("tty"),
-        directory=os.getcwd(),
+        directory=paths.working_directory(),
     )
 
 

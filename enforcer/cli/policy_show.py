@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 from enforcer import api
@@ -11,6 +10,7 @@ from enforcer.cli.options import Command, Option
 from enforcer.cli.policy_grants import grants, yaml
 from enforcer.errors import UsageError
 from enforcer.policy import canonical
+from enforcer.runtime import paths
 from enforcer.runtime.profiles import Library
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def run(argv: list[str]) -> int:
 
 def _alone(word: str) -> tuple[Profile, Resolution, dict[str, str]]:
     library = Library()
-    profile = library.named(word, os.getcwd())
+    profile = library.named(word, paths.working_directory())
     return profile, api.resolve_profile(profile, library), {}
 
 
 def _for_image(word: str, image: str) -> tuple[Profile, Resolution, dict[str, str]]:
-    prepared = api.prepare(api.Request(image, policy=word, directory=os.getcwd()))
+    prepared = api.prepare(api.Request(image, policy=word, directory=paths.working_directory()))
     uid, gid = prepared.subject.user
     about = {"image": prepared.subject.reference, "digest": prepared.subject.digest, "user": f"{uid}:{gid}"}
     return prepared.profile, prepared.resolution, about

@@ -10,7 +10,7 @@ import os
 import sys
 
 from enforcer.cli.options import POLICY_OPTIONS, Command, Option, Parsed
-from enforcer.errors import HostError, UsageError
+from enforcer.errors import UsageError
 from enforcer.runtime import launcher, paths, plancache, supervisor
 from enforcer.runtime.init import exit_code
 
@@ -66,17 +66,10 @@ def run(argv: list[str]) -> int:
 
 def _question(given: Parsed) -> list[str]:
     """What a plan depends on, besides what it was made from."""
-    words = ["plan", given.words[0], _directory(), paths.store(), paths.run_state(), str(given.on("tty"))]
+    words = ["plan", given.words[0], paths.working_directory(), paths.store(), paths.run_state(), str(given.on("tty"))]
     for option in POLICY_OPTIONS:
         words += [option.long, *given.all(option.long)]
     return words + plancache.caller() + [os.environ.get("XDG_CONFIG_HOME", ""), os.environ.get("HOME", "")]
-
-
-def _directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError as error:
-        raise HostError("the working directory is gone", why=error.strerror or "", hint="cd to one that exists") from error
 
 
 def _planned(given: Parsed, directory: str, name: str) -> bytes:
